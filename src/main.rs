@@ -1,0 +1,3 @@
+//! The `strandline` program.
+
+fn main() {}

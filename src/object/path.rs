@@ -1,0 +1,246 @@
+//! The layout of the mirror: a path from a key, and what a path says.
+//!
+//! ```text
+//! <prefix>/cluster/<resource>[.<group>]/<name>.yaml
+//! <prefix>/namespaces/<namespace>/<resource>[.<group>]/<name>.yaml
+//! ```
+//!
+//! A component is the escaped form of one name. What stays as it is: `a-z 0-9 - _ .`, except a
+//! dot at either end and the first letter of a name that Windows reserves for a device. Every
+//! other byte becomes `%` and two lower-case hex digits. A component longer than 255 bytes, the
+//! limit of every common file system, keeps its beginning and the SHA-256 of the whole: `%-` and
+//! 64 hex digits, which no escaped name can hold.
+
+use std::fmt::{self, Write as _};
+
+use sha2::{Digest, Sha256};
+
+use super::ApiType;
+
+/// The longest file name that ext4, APFS, NTFS and Git's hosts take, in bytes.
+const LONGEST_COMPONENT: usize = 255;
+const EXTENSION: &str = ".yaml";
+const CLUSTER: &str = "cluster";
+const NAMESPACES: &str = "namespaces";
+
+/// Names that Windows keeps for devices, whatever their extension:
+/// <https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file>.
+const DEVICES: [&str; 22] = [
+    "aux", "com1", "com2", "com3", "com4", "com5", "com6", "com7", "com8", "com9", "con", "lpt1",
+    "lpt2", "lpt3", "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "nul", "prn",
+];
+
+/// Returns the path of an object below the prefix.
+pub(super) fn object_path(api_type: &ApiType, namespace: Option<&str>, name: &str) -> String {
+    let directory = api_type.directory();
+    let file = escape_component(name, EXTENSION);
+    match namespace {
+        Some(namespace) => {
+            format!(
+                "{NAMESPACES}/{}/{directory}/{file}",
+                escape_component(namespace, "")
+            )
+        }
+        None => format!("{CLUSTER}/{directory}/{file}"),
+    }
+}
+
+/// Returns `name` as one path component that every file system and Git can hold, `extension`
+/// (ASCII, not escaped) appended.
+///
+/// Injective for a given extension.
+pub fn escape_component(name: &str, extension: &str) -> String {
+    let mut out = String::with_capacity(name.len() + extension.len());
+    let stem = name.split('.').next().unwrap_or_default();
+    let reserved = DEVICES.contains(&stem);
+    let last = name.len().saturating_sub(1);
+    for (at, byte) in name.bytes().enumerate() {
+        let plain = match byte {
+            b'a'..=b'z' => !(reserved && at == 0),
+            b'0'..=b'9' | b'-' | b'_' => true,
+            b'.' => at != 0 && (at != last || !extension.is_empty()),
+            _ => false,
+        };
+        if plain {
+            out.push(char::from(byte));
+        } else {
+            push_escaped(&mut out, byte);
+        }
+    }
+    if out.len() + extension.len() > LONGEST_COMPONENT {
+        let digest = Sha256::digest(name.as_bytes());
+        let mut keep = LONGEST_COMPONENT - extension.len() - 2 - 64;
+        // An escape that was cut in half would read as text.
+        if let Some(cut) = out[keep - 2..keep].find('%') {
+            keep = keep - 2 + cut;
+        }
+        out.truncate(keep);
+        out.push_str("%-");
+        for byte in digest {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "{byte:02x}");
+        }
+    }
+    out.push_str(extension);
+    out
+}
+
+fn push_escaped(out: &mut String, byte: u8) {
+    let _ = write!(out, "%{byte:02x}");
+}
+
+/// Whether `component` (without extension) is something that [`escape_component`] can return.
+fn is_escaped(component: &str, extension: &str) -> bool {
+    if component.is_empty() || component.len() + extension.len() > LONGEST_COMPONENT {
+        return false;
+    }
+    if let Some((head, digest)) = component.split_once("%-") {
+        return digest.len() == 64
+            && digest
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && plain_or_escaped(head);
+    }
+    plain_or_escaped(component)
+        && unescape(component).is_some_and(|name| {
+            escape_component(&name, "") == *component
+                || escape_component(&name, extension).strip_suffix(extension) == Some(component)
+        })
+}
+
+fn plain_or_escaped(text: &str) -> bool {
+    text.bytes()
+        .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'%'))
+}
+
+/// Returns the name that was escaped; `None` where `component` is not an escaped name, or holds
+/// the digest of one that was too long.
+pub(super) fn unescape(component: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(component.len());
+    let mut rest = component.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        if first == b'%' {
+            let hex = std::str::from_utf8(tail.get(..2)?).ok()?;
+            bytes.push(u8::from_str_radix(hex, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// The parts of a path that our layout could have produced, still escaped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MirrorPath<'a> {
+    /// Escaped namespace; `None` below `cluster/`.
+    pub namespace: Option<&'a str>,
+    /// `<resource>[.<group>]`, as [`ApiType::directory`] returns it.
+    pub directory: &'a str,
+    /// Escaped name, without the extension.
+    pub stem: &'a str,
+}
+
+impl<'a> MirrorPath<'a> {
+    /// Takes apart a path below the prefix.
+    ///
+    /// Returns `None` for every path that our layout cannot have produced: such a file is foreign,
+    /// and left alone.
+    pub fn parse(path: &'a str) -> Option<Self> {
+        let mut parts = path.split('/');
+        let parsed = match parts.next()? {
+            CLUSTER => Self {
+                namespace: None,
+                directory: parts.next()?,
+                stem: parts.next()?,
+            },
+            NAMESPACES => Self {
+                namespace: Some(parts.next()?),
+                directory: parts.next()?,
+                stem: parts.next()?,
+            },
+            _ => return None,
+        };
+        let stem = parsed.stem.strip_suffix(EXTENSION)?;
+        let ours = parts.next().is_none()
+            && parsed
+                .namespace
+                .is_none_or(|namespace| is_escaped(namespace, ""))
+            && is_escaped(parsed.directory, "")
+            && is_escaped(stem, EXTENSION);
+        ours.then_some(Self { stem, ..parsed })
+    }
+
+    /// The name that the file was made from; `None` where it was too long to be kept.
+    pub fn name(&self) -> Option<String> {
+        unescape(self.stem)
+    }
+
+    /// The namespace's name; `None` for a cluster-scoped object or a name too long to be kept.
+    pub fn namespace_name(&self) -> Option<String> {
+        self.namespace.and_then(unescape)
+    }
+}
+
+/// What a prefix may be, for help texts and errors.
+pub const PREFIX_RULES: &str =
+    "a relative path of components made of lower-case letters, digits, '-', '_' and inner '.'";
+
+/// The directory of the repository below which this cluster's files lie; empty for its root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefix(Box<str>);
+
+/// A prefix that our layout cannot live under.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PrefixError(Box<str>);
+
+impl fmt::Display for PrefixError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "'{}' cannot be a prefix: use {PREFIX_RULES}",
+            self.0.escape_debug()
+        )
+    }
+}
+
+impl std::error::Error for PrefixError {}
+
+impl Prefix {
+    /// Checks `text`; slashes at either end do not count.
+    pub fn new(text: &str) -> Result<Self, PrefixError> {
+        let trimmed = text.trim_matches('/');
+        if !trimmed.is_empty()
+            && trimmed
+                .split('/')
+                .any(|part| escape_component(part, "") != part || part.is_empty())
+        {
+            return Err(PrefixError(text.into()));
+        }
+        Ok(Self(trimmed.into()))
+    }
+
+    /// The prefix without slashes at its ends.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// `path` below this prefix.
+    pub fn join(&self, path: &str) -> String {
+        if self.0.is_empty() {
+            path.to_owned()
+        } else {
+            format!("{}/{path}", self.0)
+        }
+    }
+
+    /// `path` without this prefix; `None` where it lies elsewhere.
+    pub fn strip<'a>(&self, path: &'a str) -> Option<&'a str> {
+        if self.0.is_empty() {
+            Some(path)
+        } else {
+            path.strip_prefix(&*self.0)?.strip_prefix('/')
+        }
+    }
+}

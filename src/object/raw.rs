@@ -1,0 +1,141 @@
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::{ApiType, ObjectKey};
+
+/// One object as the API server sent it, `managedFields` set aside unparsed.
+///
+/// `metadata.managedFields` is about half of an object's bytes and is read for few of them, so it
+/// stays text until someone asks.
+#[derive(Debug)]
+pub struct RawObject {
+    /// The object without `metadata.managedFields`; `apiVersion` and `kind` always set.
+    pub value: Value,
+    /// `metadata.managedFields` as JSON text; `None` where the object has none.
+    pub managed_fields: Option<Box<RawValue>>,
+}
+
+/// Bytes that are not one Kubernetes object. Never holds any of them: they may be a Secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// Not JSON, or not an object.
+    #[error("not a JSON object (line {line}, column {column})")]
+    Json {
+        /// 1-based line of the first byte that does not fit.
+        line: usize,
+        /// 1-based column of that byte.
+        column: usize,
+    },
+    /// `metadata.name` is missing or empty.
+    #[error("an object without metadata.name")]
+    NoName,
+    /// An object of a namespaced type without a namespace, or the reverse.
+    #[error("object '{name}' does not fit the scope of its type")]
+    WrongScope {
+        /// `metadata.name`.
+        name: String,
+    },
+}
+
+impl RawObject {
+    /// Reads one object from JSON text and stamps `apiVersion` and `kind` from discovery.
+    ///
+    /// Items of a list carry neither
+    /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#collections>), events of a
+    /// watch carry both; stamping makes them equal.
+    pub fn parse(json: &[u8], api_type: &ApiType) -> Result<Self, ParseError> {
+        let mut managed_fields = None;
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let mut value = ObjectSeed {
+            managed_fields: &mut managed_fields,
+            depth: 0,
+        }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|error| ParseError::Json {
+            line: error.line(),
+            column: error.column(),
+        })?;
+        if let Some(map) = value.as_object_mut() {
+            map.insert(
+                "apiVersion".to_owned(),
+                Value::String(api_type.api_version()),
+            );
+            map.insert("kind".to_owned(), Value::String(api_type.kind.to_string()));
+        }
+        Ok(Self {
+            value,
+            managed_fields,
+        })
+    }
+
+    /// The object's identity.
+    pub fn key(&self, api_type: &std::sync::Arc<ApiType>) -> Result<ObjectKey, ParseError> {
+        let metadata = self.value.get("metadata");
+        let text = |field: &str| {
+            metadata
+                .and_then(|m| m.get(field))
+                .and_then(Value::as_str)
+                .filter(|s| !s.is_empty())
+        };
+        let name = text("name").ok_or(ParseError::NoName)?;
+        let namespace = text("namespace");
+        if namespace.is_some() != api_type.namespaced {
+            return Err(ParseError::WrongScope {
+                name: name.to_owned(),
+            });
+        }
+        Ok(ObjectKey {
+            api_type: api_type.clone(),
+            namespace: namespace.map(Into::into),
+            name: name.into(),
+        })
+    }
+}
+
+/// Reads a map; at depth 0 descends into `metadata` once more, at depth 1 sets `managedFields` aside.
+struct ObjectSeed<'a> {
+    managed_fields: &'a mut Option<Box<RawValue>>,
+    depth: u8,
+}
+
+impl<'de> DeserializeSeed<'de> for ObjectSeed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ObjectSeed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Kubernetes object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = access.next_key::<String>()? {
+            if self.depth == 0 && key == "metadata" {
+                let seed = ObjectSeed {
+                    managed_fields: &mut *self.managed_fields,
+                    depth: 1,
+                };
+                let metadata = access.next_value_seed(seed)?;
+                map.insert(key, metadata);
+            } else if self.depth == 1 && key == "managedFields" {
+                *self.managed_fields = access
+                    .next_value::<Option<Box<RawValue>>>()?
+                    .filter(|raw| raw.get() != "null");
+            } else {
+                let value = access.next_value()?;
+                map.insert(key, value);
+            }
+        }
+        Ok(Value::Object(map))
+    }
+}
