@@ -12,4 +12,6 @@
 //! # Rooms
 //!
 //! - [`object`]: keys, paths in the mirror, raw objects. Pure.
+//! - [`cluster`]: client, discovery, one reflector per (type, scope).
+pub mod cluster;
 pub mod object;

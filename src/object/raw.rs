@@ -1,5 +1,6 @@
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -42,47 +43,42 @@ pub enum ParseError {
 
 impl RawObject {
     /// Reads one object from JSON text and stamps `apiVersion` and `kind` from discovery.
-    ///
-    /// Items of a list carry neither
-    /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#collections>), events of a
-    /// watch carry both; stamping makes them equal.
     pub fn parse(json: &[u8], api_type: &ApiType) -> Result<Self, ParseError> {
-        let mut managed_fields = None;
-        let mut deserializer = serde_json::Deserializer::from_slice(json);
-        let mut value = ObjectSeed {
-            managed_fields: &mut managed_fields,
-            depth: 0,
-        }
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| ParseError::Json {
+        let mut object: Self = serde_json::from_slice(json).map_err(|error| ParseError::Json {
             line: error.line(),
             column: error.column(),
         })?;
-        if let Some(map) = value.as_object_mut() {
+        object.stamp(api_type);
+        Ok(object)
+    }
+
+    /// Sets `apiVersion` and `kind` from discovery.
+    ///
+    /// Items of a list of built-in types carry neither, events of a watch carry both
+    /// (<https://github.com/kubernetes/kubernetes/issues/3030>); stamping makes them equal.
+    pub fn stamp(&mut self, api_type: &ApiType) {
+        if let Some(map) = self.value.as_object_mut() {
             map.insert(
                 "apiVersion".to_owned(),
                 Value::String(api_type.api_version()),
             );
             map.insert("kind".to_owned(), Value::String(api_type.kind.to_string()));
         }
-        Ok(Self {
-            value,
-            managed_fields,
-        })
+    }
+
+    /// `metadata.<field>` where it is a non-empty string.
+    pub fn metadata_text(&self, field: &str) -> Option<&str> {
+        self.value
+            .get("metadata")?
+            .get(field)?
+            .as_str()
+            .filter(|text| !text.is_empty())
     }
 
     /// The object's identity.
     pub fn key(&self, api_type: &std::sync::Arc<ApiType>) -> Result<ObjectKey, ParseError> {
-        let metadata = self.value.get("metadata");
-        let text = |field: &str| {
-            metadata
-                .and_then(|m| m.get(field))
-                .and_then(Value::as_str)
-                .filter(|s| !s.is_empty())
-        };
-        let name = text("name").ok_or(ParseError::NoName)?;
-        let namespace = text("namespace");
+        let name = self.metadata_text("name").ok_or(ParseError::NoName)?;
+        let namespace = self.metadata_text("namespace");
         if namespace.is_some() != api_type.namespaced {
             return Err(ParseError::WrongScope {
                 name: name.to_owned(),
@@ -92,6 +88,23 @@ impl RawObject {
             api_type: api_type.clone(),
             namespace: namespace.map(Into::into),
             name: name.into(),
+        })
+    }
+}
+
+/// Sets `metadata.managedFields` aside as text. Only `serde_json`'s own deserializers can: text is
+/// theirs alone.
+impl<'de> Deserialize<'de> for RawObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut managed_fields = None;
+        let seed = ObjectSeed {
+            managed_fields: &mut managed_fields,
+            depth: 0,
+        };
+        let value = seed.deserialize(deserializer)?;
+        Ok(Self {
+            value,
+            managed_fields,
         })
     }
 }
