@@ -1,3 +1,7 @@
 //! The `strandline` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    strandline::cli::main()
+}

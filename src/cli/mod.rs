@@ -1,0 +1,83 @@
+//! One file per subcommand; the only room that prints, and the one that wires the others.
+
+mod check;
+mod demo;
+mod output;
+mod progress;
+mod push;
+mod record;
+mod session;
+mod snapshot;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::config::{Cli, Command};
+use output::Output;
+
+/// How the program ends; documented in `--help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Fine = 0,
+    /// Usage, configuration or run-time error.
+    Error = 2,
+    /// Something could not be evaluated.
+    Incomplete = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An error that ends a command: one sentence that says what failed and what to do.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Parses the command line, runs the command, and says how it ended.
+pub fn main() -> ExitCode {
+    // kube and whoever else speaks TLS must agree on one provider.
+    // Only a second call can fail, and the first one's choice stands.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe is nobody's error.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let output = Output::new(&cli.output);
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "strandline", &mut std::io::stdout());
+        return Exit::Fine.into();
+    }
+    output.start_logging();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.error(&format!("the asynchronous runtime cannot be started: {error}"));
+            return Exit::Error.into();
+        }
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Record(args) => record::run(&args, &output).await,
+            Command::Snapshot(args) => snapshot::run(&args, &output).await,
+            Command::Check(args) => check::run(&args, &output).await,
+            Command::Demo(args) => demo::run(&args, &output).await,
+            Command::Completions { .. } => Ok(Exit::Fine),
+        }
+    });
+    // A watch that still waits for bytes must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output.failure(&*failure);
+            Exit::Error.into()
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Standard output and error: colour, JSON, errors. Nothing else prints.
+
+#![expect(clippy::print_stderr, reason = "the one place that prints")]
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+
+use indicatif::MultiProgress;
+use serde::Serialize;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::config::{ColorChoice, LogFormat, OutputArgs, OutputFormat, wants_no_color};
+use crate::telemetry::{LogOptions, start_logging};
+
+/// How this run talks to the person or program that started it.
+#[derive(Clone)]
+pub(super) struct Output {
+    args: Arc<OutputArgs>,
+    /// Owns the terminal's last lines while a progress bar is shown.
+    pub(super) bars: MultiProgress,
+    color: bool,
+}
+
+/// What a line on the terminal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Good,
+    Bad,
+    Warning,
+    Dim,
+    Bold,
+}
+
+impl Output {
+    pub(super) fn new(args: &OutputArgs) -> Self {
+        let color = match args.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => io::stdout().is_terminal() && !wants_no_color(),
+        };
+        Self { args: Arc::new(args.clone()), bars: MultiProgress::new(), color }
+    }
+
+    /// Whether standard output holds JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.args.output == OutputFormat::Json
+    }
+
+    /// Whether somebody watches a terminal and wants to see progress.
+    pub(super) fn shows_progress(&self) -> bool {
+        !self.args.quiet && self.args.log_format == LogFormat::Text && io::stderr().is_terminal()
+    }
+
+    pub(super) fn start_logging(&self) {
+        let bars = self.bars.clone();
+        let color = match self.args.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => io::stderr().is_terminal() && !wants_no_color(),
+        };
+        start_logging(LogOptions {
+            json: self.args.log_format == LogFormat::Json,
+            color,
+            level: if self.args.quiet { 0 } else { 1 + self.args.verbose },
+            writer: BoxMakeWriter::new(move || AboveBars(bars.clone())),
+        });
+    }
+
+    /// One line of text on standard output; nothing in JSON mode.
+    pub(super) fn line(&self, text: &str) {
+        if !self.is_json() {
+            self.bars.suspend(|| {
+                // A closed pipe is nobody's error.
+                let _ = writeln!(io::stdout(), "{text}");
+            });
+        }
+    }
+
+    /// One JSON document on one line of standard output; nothing in text mode.
+    pub(super) fn json(&self, value: &impl Serialize) {
+        if self.is_json()
+            && let Ok(text) = serde_json::to_string(value)
+        {
+            let _ = writeln!(io::stdout(), "{text}");
+        }
+    }
+
+    /// `text` in a colour, where colour is wanted.
+    pub(super) fn styled(&self, style: Style, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let code = match style {
+            Style::Good => "32",
+            Style::Bad => "31",
+            Style::Warning => "33",
+            Style::Dim => "2",
+            Style::Bold => "1",
+        };
+        format!("\u{1b}[{code}m{text}\u{1b}[0m")
+    }
+
+    /// An error with what caused it, on standard error.
+    pub(super) fn failure(&self, failure: &(dyn std::error::Error + Send + Sync)) {
+        let mut text = failure.to_string();
+        let mut next = failure.source();
+        while let Some(cause) = next {
+            let line = cause.to_string();
+            if !text.contains(&line) {
+                text.push_str(": ");
+                text.push_str(&line);
+            }
+            next = cause.source();
+        }
+        self.error(&text);
+    }
+
+    /// An error on standard error.
+    pub(super) fn error(&self, text: &str) {
+        self.bars.suspend(|| {
+            if self.is_json() {
+                eprintln!("{}", serde_json::json!({ "error": text }));
+            } else {
+                eprintln!("{} {text}", self.styled(Style::Bad, "error:"));
+            }
+        });
+    }
+}
+
+/// Writes log lines above the progress bars.
+struct AboveBars(MultiProgress);
+
+impl Write for AboveBars {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

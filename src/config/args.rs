@@ -1,0 +1,240 @@
+//! The command line, as given.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::settings::ListModeChoice;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  fine
+  1  drift found
+  2  usage, configuration or run-time error
+  3  incomplete: something could not be evaluated";
+
+const EXAMPLES: &str = "\
+Examples:
+  strandline demo                                  see it work, without a cluster
+  strandline snapshot                              record the current context once
+  strandline record --remote git@example.com:ops/cluster.git
+                                                   record it from now on, and push";
+
+/// Writes what a Kubernetes cluster really is into Git.
+#[derive(Debug, Parser)]
+#[command(name = "strandline", version, max_term_width = 100, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Options that every command has.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// One file per subcommand in `cli/`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Record the cluster into a Git repository until stopped.
+    Record(Box<RecordArgs>),
+    /// Record the cluster once: one complete sync, one commit, one push.
+    Snapshot(Box<SnapshotArgs>),
+    /// Check configuration, cluster, rights, remote and git; change nothing.
+    Check(Box<CheckArgs>),
+    /// Show what it does, with a simulated cluster: needs no Kubernetes.
+    Demo(DemoArgs),
+    /// Print the completion script of a shell.
+    #[command(after_help = "Example:\n  source <(strandline completions bash)")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How to talk to the person or program that started us.
+#[derive(Args, Clone, Debug)]
+pub struct OutputArgs {
+    /// What standard output holds.
+    #[arg(short, long, global = true, value_enum, default_value_t, env = "STRANDLINE_OUTPUT")]
+    pub output: OutputFormat,
+    /// What the log on standard error looks like.
+    #[arg(long, global = true, value_enum, default_value_t, env = "STRANDLINE_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// Colour: on a terminal that wants it, always, or never. `NO_COLOR` is honoured.
+    #[arg(long, global = true, value_enum, default_value_t, env = "STRANDLINE_COLOR")]
+    pub color: ColorChoice,
+    /// Log more; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Log warnings and errors only, and show no progress.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// Format of standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document, or one per line where a command goes on.
+    Json,
+}
+
+/// Format of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line of text.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    #[default]
+    Auto,
+    /// Even into a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// Where the cluster is, and where its mirror goes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct SourceArgs {
+    /// Read further settings from this YAML file.
+    #[arg(long, value_name = "FILE", env = "STRANDLINE_CONFIG", help_heading = "Configuration")]
+    pub config: Option<PathBuf>,
+
+    /// The bare Git repository of the mirror, created if absent [default: ./strandline.git#main].
+    #[arg(long, value_name = "PATH[#BRANCH]", env = "STRANDLINE_REPOSITORY", help_heading = "Mirror")]
+    pub repository: Option<String>,
+    /// Directory in the repository below which this cluster's files lie.
+    #[arg(long, value_name = "P", env = "STRANDLINE_PREFIX", help_heading = "Mirror")]
+    pub prefix: Option<String>,
+    /// File with the key of the Secrets' digests [default: strandline.key in the repository].
+    #[arg(long, value_name = "FILE", env = "STRANDLINE_DIGEST_KEY_FILE", help_heading = "Mirror")]
+    pub digest_key_file: Option<PathBuf>,
+    /// Identifies the cluster where the uid of namespace kube-system cannot be read.
+    #[arg(long, value_name = "ID", env = "STRANDLINE_CLUSTER_ID", help_heading = "Mirror")]
+    pub cluster_id: Option<String>,
+    /// Take over a branch that holds files but no .strandline.yaml; foreign files are left alone.
+    #[arg(long, env = "STRANDLINE_ADOPT", help_heading = "Mirror")]
+    pub adopt: bool,
+    /// Name of the commits' author [default: Strandline].
+    #[arg(long, value_name = "NAME", env = "STRANDLINE_AUTHOR_NAME", help_heading = "Mirror")]
+    pub author_name: Option<String>,
+    /// Address of the commits' author [default: strandline@localhost].
+    #[arg(long, value_name = "ADDRESS", env = "STRANDLINE_AUTHOR_EMAIL", help_heading = "Mirror")]
+    pub author_email: Option<String>,
+
+    /// Push the branch to this remote: https, ssh or a path.
+    #[arg(long, value_name = "URL", env = "STRANDLINE_REMOTE", help_heading = "Remote")]
+    pub remote: Option<String>,
+    /// Option for the remote's receiving side, such as ci.skip; may be repeated.
+    #[arg(long = "push-option", value_name = "OPTION", env = "STRANDLINE_PUSH_OPTION", value_delimiter = ',', help_heading = "Remote")]
+    pub push_options: Vec<String>,
+    /// File with the token (or user:password) for an https remote; read at every push.
+    #[arg(long, value_name = "FILE", env = "STRANDLINE_TOKEN_FILE", help_heading = "Remote")]
+    pub token_file: Option<PathBuf>,
+    /// Git credential helper to ask, as in credential.helper.
+    #[arg(long, value_name = "NAME", env = "STRANDLINE_CREDENTIAL_HELPER", conflicts_with = "token_file", help_heading = "Remote")]
+    pub credential_helper: Option<String>,
+    /// How long one fetch or push may take [default: 2m].
+    #[arg(long, value_name = "DURATION", env = "STRANDLINE_REMOTE_TIMEOUT", value_parser = duration, help_heading = "Remote")]
+    pub remote_timeout: Option<Duration>,
+
+    /// This kubeconfig, and no other.
+    #[arg(long, value_name = "FILE", env = "STRANDLINE_KUBECONFIG", help_heading = "Cluster")]
+    pub kubeconfig: Option<PathBuf>,
+    /// This context of the kubeconfig.
+    #[arg(long, value_name = "NAME", env = "STRANDLINE_CONTEXT", help_heading = "Cluster")]
+    pub context: Option<String>,
+    /// Read this namespace only, with rights in it alone; may be repeated.
+    #[arg(short, long = "namespace", value_name = "NS", env = "STRANDLINE_NAMESPACE", value_delimiter = ',', help_heading = "Cluster")]
+    pub namespaces: Vec<String>,
+    /// How complete lists are read [default: pages].
+    #[arg(long, value_enum, env = "STRANDLINE_LIST_MODE", help_heading = "Cluster")]
+    pub list_mode: Option<ListModeChoice>,
+    /// A type from which nothing has come for this long is unknown [default: 60s].
+    #[arg(long, value_name = "DURATION", env = "STRANDLINE_SYNC_TIMEOUT", value_parser = duration, help_heading = "Cluster")]
+    pub sync_timeout: Option<Duration>,
+}
+
+/// Flags of `record`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  strandline record --context prod --repository /var/lib/strandline/prod.git
+  strandline record --remote https://git.example.com/ops/prod.git --token-file /run/secrets/token
+  strandline record -n shop -n payments --cluster-id prod --dry-run")]
+pub struct RecordArgs {
+    /// Where from and where to.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Commit when no change has come for this long [default: 2s].
+    #[arg(long, value_name = "DURATION", env = "STRANDLINE_QUIET_PERIOD", value_parser = duration, help_heading = "Batches")]
+    pub quiet_period: Option<Duration>,
+    /// Commit when the oldest change is this old, whatever still comes [default: 15s].
+    #[arg(long, value_name = "DURATION", env = "STRANDLINE_MAX_AGE", value_parser = duration, help_heading = "Batches")]
+    pub max_age: Option<Duration>,
+    /// Commit when this many objects wait [default: 10000].
+    #[arg(long, value_name = "N", env = "STRANDLINE_MAX_BATCH", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Batches")]
+    pub max_batch: Option<u32>,
+    /// Push at most once in this time [default: 10s].
+    #[arg(long, value_name = "DURATION", env = "STRANDLINE_PUSH_INTERVAL", value_parser = duration, help_heading = "Remote")]
+    pub push_interval: Option<Duration>,
+    /// List what would be written, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Flags of `snapshot`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  strandline snapshot --context prod
+  strandline snapshot --remote git@git.example.com:ops/prod.git -o json
+  strandline snapshot --dry-run
+
+Exits 0 when everything was read, 3 when something is unknown, 2 when a commit or push failed.")]
+pub struct SnapshotArgs {
+    /// Where from and where to.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// List what would be written, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Flags of `check`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Example:
+  strandline check --context prod --remote git@git.example.com:ops/prod.git")]
+pub struct CheckArgs {
+    /// Where from and where to.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// Flags of `demo`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Example:
+  strandline demo && git -C strandline-demo.git log --stat")]
+pub struct DemoArgs {
+    /// Where to put the demo's repository; one that an earlier demo made is replaced.
+    #[arg(long, value_name = "PATH", default_value = "./strandline-demo.git", env = "STRANDLINE_DEMO_REPOSITORY")]
+    pub repository: PathBuf,
+    /// Another seed tells another story.
+    #[arg(long, value_name = "N", default_value_t = 1, env = "STRANDLINE_DEMO_SEED")]
+    pub seed: u64,
+}
+
+/// `500ms`, `2s`, `1m 30s`, `1h`; as `jiff` reads durations.
+fn duration(text: &str) -> Result<Duration, String> {
+    super::settings::parse_duration(text)
+}

@@ -1,0 +1,392 @@
+//! Runs the recorder: feeds its decisions with events and time, and does what they say.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::changes::changed_fields;
+use super::identity::Identity;
+use super::message::{Details, commit_message};
+use super::owner::Owner;
+use super::recorder::{Batch, Effect, Input, Recorder, RecorderOptions};
+use super::stage::{Action, Change, DETAILED, LARGEST_DETAILED};
+use super::supervisor::{IN_FLIGHT_MESSAGES, ReadPlan, Relister, Supervisor};
+use crate::canonical;
+use crate::cluster::Cluster;
+use crate::mirror::{BlobId, Commit, CommitId, MirrorError, Store};
+
+/// How long a recording goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until it is told to stop.
+    Stopped,
+    /// Until the first sync is settled and durable.
+    Synced,
+}
+
+/// Everything that a recording needs beyond the cluster and the mirror.
+pub struct Recording {
+    /// What is read, and how.
+    pub plan: ReadPlan,
+    /// When a batch closes.
+    pub options: RecorderOptions,
+    /// Whose mirror this is.
+    pub identity: Identity,
+    /// What to call the cluster in messages.
+    pub cluster_name: String,
+    /// How long it goes on.
+    pub until: Until,
+    /// List what would be written, and write nothing.
+    pub dry_run: bool,
+}
+
+/// What a recording tells those who watch it.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// (type, scope) pairs that delivered, all of them, and objects that wait for the commit.
+    Progress {
+        /// Pairs that delivered or are unknown.
+        delivered: usize,
+        /// All pairs.
+        feeds: usize,
+        /// Changes that wait.
+        waiting: usize,
+    },
+    /// A commit is durable.
+    Committed {
+        /// Its id.
+        commit_id: CommitId,
+        /// The first line of its message.
+        subject: String,
+        /// How many paths it changes.
+        objects: usize,
+    },
+    /// What a commit would hold; only in a dry run.
+    WouldCommit {
+        /// The message that it would have.
+        message: String,
+        /// How many paths it would change.
+        objects: usize,
+    },
+    /// The first sync is settled.
+    Synced {
+        /// Files in the mirror.
+        files: usize,
+        /// Types of which nothing is known, and why.
+        unknown: BTreeMap<String, &'static str>,
+    },
+}
+
+/// How a recording ended.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Commits that it made.
+    pub commits: u64,
+    /// Files in the mirror at the end.
+    pub files: usize,
+    /// Whether the first sync was settled.
+    pub synced: bool,
+    /// Types of which nothing was known at the end, and why.
+    pub unknown: BTreeMap<String, &'static str>,
+    /// Changes that could not be committed any more.
+    pub lost: usize,
+}
+
+/// A recording that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The mirror refused a write for good.
+    #[error("the mirror cannot be written")]
+    Mirror(#[source] MirrorError),
+    /// The index of HEAD could not be read.
+    #[error("the mirror cannot be read")]
+    Index(#[source] MirrorError),
+}
+
+/// Ends a recording: the batch is closed and committed first.
+pub type StopSignal = watch::Receiver<bool>;
+
+struct Driver<S> {
+    recorder: Recorder,
+    store: Owner<S>,
+    recording: Recording,
+    relister: Relister,
+    reports: mpsc::Sender<Report>,
+    commits: watch::Sender<Option<CommitId>>,
+    started: Instant,
+    summary: Summary,
+    fatal: Option<MirrorError>,
+}
+
+/// Records `cluster` into `store` until told to stop, or until the first sync is durable.
+///
+/// `commits` gets the id of every commit as soon as it is durable. Returns the store, so that its
+/// lock outlives whoever pushes from it.
+pub async fn record<S: Store + Send + 'static>(
+    cluster: Cluster,
+    store: S,
+    recording: Recording,
+    reports: mpsc::Sender<Report>,
+    commits: watch::Sender<Option<CommitId>>,
+    mut stop: StopSignal,
+) -> Result<Summary, RecordError> {
+    let store = Owner::spawn(store);
+    let index = store.call(|store| store.index()).await.map_err(RecordError::Index)?;
+    let (sender, mut inputs) = mpsc::channel(IN_FLIGHT_MESSAGES);
+    let relister = Relister::default();
+    let supervisor = Supervisor::new(cluster, recording.plan.clone(), sender, &relister);
+    let supervisor = tokio::spawn(supervisor.run());
+    let mut driver = Driver {
+        recorder: Recorder::new(recording.options, index),
+        store,
+        recording,
+        relister,
+        reports,
+        commits,
+        started: Instant::now(),
+        summary: Summary::default(),
+        fatal: None,
+    };
+    let mut progress = tokio::time::interval(Duration::from_millis(100));
+    progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        let deadline = driver.recorder.deadline().map(|at| driver.started + at);
+        let tick = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            envelope = inputs.recv() => match envelope {
+                Some(envelope) => driver.step(envelope.input).await,
+                None => break,
+            },
+            () = tick => driver.step(Input::Tick).await,
+            _ = progress.tick(), if !driver.recorder.is_synced() => driver.progress(),
+            changed = stop.changed() => {
+                // A sender that is gone cannot ask for anything else either.
+                if changed.is_err() || *stop.borrow() {
+                    break;
+                }
+            }
+        }
+        if driver.fatal.is_some()
+            || (driver.recording.until == Until::Synced && driver.recorder.is_synced())
+        {
+            break;
+        }
+    }
+    // Reading stops before the batch is closed, so that nothing can be staged behind it.
+    supervisor.abort();
+    inputs.close();
+    while let Some(envelope) = inputs.recv().await {
+        driver.step(envelope.input).await;
+    }
+    driver.step(Input::Flush).await;
+    driver.finish()
+}
+
+impl<S: Store + Send + 'static> Driver<S> {
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    async fn step(&mut self, input: Input) {
+        let mut effects = self.recorder.step(self.now(), input);
+        while !effects.is_empty() {
+            let mut next = Vec::new();
+            for effect in effects {
+                next.extend(self.perform(effect).await);
+            }
+            effects = next;
+        }
+    }
+
+    async fn perform(&mut self, effect: Effect) -> Vec<Effect> {
+        match effect {
+            Effect::Spill(blobs) => {
+                if !self.recording.dry_run {
+                    self.spill(blobs).await;
+                }
+            }
+            Effect::Commit(batch) => return self.commit(batch).await,
+            Effect::Relist(feed) => self.relister.relist(feed),
+            Effect::Synced => {
+                let unknown = self.recorder.unknown();
+                let files = self.recorder.files();
+                info!(files, unknown = unknown.len(), "the first sync is settled");
+                for (api_type, cause) in &unknown {
+                    warn!(%api_type, cause, "nothing is known of a type, its files stay as they are");
+                }
+                self.report(Report::Synced { files, unknown }).await;
+            }
+            Effect::DeletionsWithheld { feed, count } => warn!(
+                feed = feed.0,
+                deletions = count,
+                "a list would delete a large share of the mirror: waiting for a second one"
+            ),
+        }
+        Vec::new()
+    }
+
+    async fn spill(&mut self, blobs: Vec<(BlobId, Vec<u8>)>) {
+        let staged = self
+            .store
+            .call(move |store| blobs.iter().try_for_each(|(id, bytes)| store.stage_blob(*id, bytes)))
+            .await;
+        if let Err(error) = staged {
+            // The commit that needs these blobs fails as well, and takes care of them.
+            error!(error = %chain(&error), "a file could not be written into the open pack");
+        }
+    }
+
+    async fn commit(&mut self, batch: Batch) -> Vec<Effect> {
+        let details = self.details(&batch).await;
+        let message = commit_message(
+            &batch,
+            &details,
+            &self.recording.identity.cluster_id,
+            &self.recording.cluster_name,
+        );
+        let subject = message.lines().next().unwrap_or_default().to_owned();
+        let objects = batch.changes.len();
+        if self.recording.dry_run {
+            self.report(Report::WouldCommit { message, objects }).await;
+            return self.recorder.step(self.now(), Input::Committed);
+        }
+        let identity = self.recording.identity.file(batch.digested);
+        let cursor = self.recorder.cursor();
+        let cursor = super::cursor::write(&cursor, &self.recording.plan.rules.fingerprint());
+        let seconds = jiff::Timestamp::now().as_second();
+        let (result, batch) = self
+            .store
+            .call(move |store| {
+                let result = write(store, &batch, message, identity, cursor, seconds);
+                (result, batch)
+            })
+            .await;
+        match result {
+            Ok(committed) => {
+                self.recording.identity.digested |= batch.digested;
+                let effects = self.recorder.step(self.now(), Input::Committed);
+                if let Some(commit_id) = committed {
+                    self.summary.commits += 1;
+                    info!(%commit_id, objects, subject, "committed");
+                    self.commits.send_replace(Some(commit_id));
+                    self.report(Report::Committed { commit_id, subject, objects }).await;
+                }
+                effects
+            }
+            Err(failure) => {
+                error!(error = %chain(&failure), objects, "a commit failed, its changes are kept");
+                if failure.is_fatal() {
+                    self.fatal = Some(failure);
+                } else if self.recording.until == Until::Synced {
+                    self.fatal = Some(failure);
+                }
+                self.recorder.step(self.now(), Input::CommitFailed(batch.changes))
+            }
+        }
+    }
+
+    /// Compares the first changed objects with what HEAD holds of them.
+    async fn details(&self, batch: &Batch) -> BTreeMap<usize, Details> {
+        let compared: Vec<(usize, BlobId, Vec<u8>)> = batch
+            .changes
+            .iter()
+            .enumerate()
+            .filter_map(|(at, change)| match (&change.action, change.before) {
+                (Action::Put { bytes: Some(bytes), .. }, Some(before))
+                    if bytes.len() <= LARGEST_DETAILED =>
+                {
+                    Some((at, before, bytes.clone()))
+                }
+                _ => None,
+            })
+            .take(DETAILED)
+            .collect();
+        if compared.is_empty() {
+            return BTreeMap::new();
+        }
+        self.store
+            .call(move |store| {
+                let mut details = BTreeMap::new();
+                for (at, before, after) in compared {
+                    // A message without fields is better than no commit.
+                    let Ok(before) = store.read_blob(before) else { continue };
+                    let (Ok(before), Ok(after)) = (canonical::read(&before), canonical::read(&after))
+                    else {
+                        continue;
+                    };
+                    details.insert(at, Details { fields: changed_fields(&before, &after, 64) });
+                }
+                details
+            })
+            .await
+    }
+
+    async fn report(&self, report: Report) {
+        // Nobody has to watch.
+        let _ = self.reports.send(report).await;
+    }
+
+    fn progress(&self) {
+        let (delivered, feeds) = self.recorder.sync_progress();
+        let waiting = self.recorder.waiting();
+        let _ = self.reports.try_send(Report::Progress { delivered, feeds, waiting });
+    }
+
+    fn finish(self) -> Result<Summary, RecordError> {
+        if let Some(failure) = self.fatal {
+            return Err(RecordError::Mirror(failure));
+        }
+        Ok(Summary {
+            files: self.recorder.files(),
+            synced: self.recorder.is_synced(),
+            unknown: self.recorder.unknown(),
+            lost: if self.recorder.is_synced() { self.recorder.waiting() } else { 0 },
+            ..self.summary
+        })
+    }
+}
+
+/// Stages what is not in the open pack yet and makes the commit.
+fn write<S: Store>(
+    store: &mut S,
+    batch: &Batch,
+    message: String,
+    identity: Vec<u8>,
+    cursor: Option<Vec<u8>>,
+    seconds: i64,
+) -> Result<Option<CommitId>, MirrorError> {
+    let mut changes = Vec::with_capacity(batch.changes.len());
+    for Change { path, action, .. } in &batch.changes {
+        match action {
+            Action::Put { blob_id, bytes, spilled, .. } => {
+                if let (Some(bytes), false) = (bytes, spilled) {
+                    store.stage_blob(*blob_id, bytes)?;
+                }
+                changes.push((path.to_string(), Some(*blob_id)));
+            }
+            Action::Remove(_) => changes.push((path.to_string(), None)),
+        }
+    }
+    let _ = (cursor, identity, seconds, message, changes);
+    let commit = Commit::default();
+    store.commit(commit).map(|c| c.map(|c| c.commit_id))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

@@ -1,0 +1,32 @@
+//! The recorder: stages changes, decides when a batch closes, drives the mirror.
+//!
+//! ```text
+//!  reflector ─▶ pipeline (filter, canonical, hash) ─┐ one task per (type, scope)
+//!  reflector ─▶ pipeline ──────────────────────────┤
+//!                                                  ▼ bounded in bytes
+//!  discovery ─▶ supervisor ─────────────────▶ recorder (pure) ─▶ driver ─▶ mirror, on its own thread
+//! ```
+//!
+//! `stage`, `window`, `recorder`, `changes` and `message` are pure: no clock, randomness or I/O.
+
+mod changes;
+mod cursor;
+mod driver;
+mod identity;
+mod message;
+mod owner;
+mod pipeline;
+mod recorder;
+mod stage;
+mod supervisor;
+mod window;
+
+pub use cursor::{CURSOR_REF, read as read_cursor};
+pub use driver::{RecordError, Recording, Report, StopSignal, Summary, Until, record};
+pub use identity::{IDENTITY_FILE, Identity, IdentityError};
+pub use message::FORMAT_VERSION;
+pub use pipeline::Pipeline;
+pub use recorder::RecorderOptions;
+pub use stage::{Content, Staged};
+pub use supervisor::ReadPlan;
+pub use window::WindowOptions;

@@ -1,0 +1,341 @@
+//! Changes that wait for a commit. Pure: the last writer of a path wins, and what equals HEAD is
+//! no change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::mirror::{BlobId, Index};
+use crate::object::{ApiType, ObjectKey};
+use crate::owners::Writer;
+
+/// An object as it is to be written.
+#[derive(Debug)]
+pub struct Staged {
+    /// Whose file it is.
+    pub key: ObjectKey,
+    /// Its path below the prefix, computed once where the object was read.
+    pub path: Box<str>,
+    /// What its file shall be.
+    pub content: Content,
+    /// The object carries a `deletionTimestamp`.
+    pub terminating: bool,
+    /// The field manager that wrote it last.
+    pub writer: Option<Writer>,
+}
+
+/// What a file shall be.
+#[derive(Debug)]
+pub enum Content {
+    /// These canonical bytes.
+    File {
+        /// Their Git id.
+        blob_id: BlobId,
+        /// The bytes themselves.
+        bytes: Vec<u8>,
+        /// Whether a keyed digest stands in them.
+        digested: bool,
+    },
+    /// No file: this rule leaves the object out.
+    LeftOut {
+        /// The rule's name.
+        rule: Arc<str>,
+    },
+}
+
+/// Why a file goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// A DELETED event.
+    Deleted,
+    /// A complete list without the object.
+    NotListed,
+    /// Its type is not served any more.
+    TypeGone,
+    /// A rule leaves it out.
+    Rule(Arc<str>),
+}
+
+/// One path of a batch.
+#[derive(Debug)]
+pub struct Change {
+    /// Path below the prefix.
+    pub path: Box<str>,
+    /// Kind, for messages; the type's directory where the type itself is unknown.
+    pub kind: Box<str>,
+    /// The object's namespace.
+    pub namespace: Option<Box<str>>,
+    /// The object's name.
+    pub name: Box<str>,
+    /// HEAD's blob at that path.
+    pub before: Option<BlobId>,
+    /// What happens to it.
+    pub action: Action,
+    /// It was deleted and made again since the last commit.
+    pub recreated: bool,
+}
+
+/// What happens to a path.
+#[derive(Debug)]
+pub enum Action {
+    /// The file becomes this blob.
+    Put {
+        /// Its id.
+        blob_id: BlobId,
+        /// Its bytes, unless they went into the open pack already.
+        bytes: Option<Vec<u8>>,
+        /// They are in the open pack already; kept here for the message alone.
+        spilled: bool,
+        /// Who wrote the object last.
+        writer: Option<Writer>,
+    },
+    /// The file goes.
+    Remove(Removal),
+}
+
+#[derive(Debug)]
+struct Pending {
+    change: Change,
+    /// Waits for its namespace's own DELETED event.
+    held: bool,
+}
+
+/// What became of a change that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It equals what HEAD or the stage holds.
+    Nothing,
+    /// It takes back what was staged: the path is as in HEAD again.
+    Reverted,
+    /// It is staged.
+    Staged,
+}
+
+/// Objects whose changed fields a message may list; their bytes stay at hand.
+pub(crate) const DETAILED: usize = 20;
+/// Larger files are not compared for a message.
+pub(crate) const LARGEST_DETAILED: usize = 64 << 10;
+
+/// All changes since the last commit.
+#[derive(Debug, Default)]
+pub(crate) struct Stage {
+    pending: BTreeMap<Box<str>, Pending>,
+    /// Bytes of files that are not in the open pack yet.
+    bytes: usize,
+    held: usize,
+}
+
+impl Stage {
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Changes that wait for nothing but the window.
+    pub(crate) fn ready(&self) -> usize {
+        self.pending.len() - self.held
+    }
+
+    /// The blob at `path` once everything staged is committed.
+    pub(crate) fn blob_id(&self, index: &Index, path: &str) -> Option<BlobId> {
+        match self.pending.get(path).map(|pending| &pending.change.action) {
+            Some(Action::Put { blob_id, .. }) => Some(*blob_id),
+            Some(Action::Remove(_)) => None,
+            None => index.get(path),
+        }
+    }
+
+    /// Paths that shall have a file, whose files are not in HEAD.
+    pub(crate) fn puts(&self) -> impl Iterator<Item = &str> {
+        self.pending
+            .iter()
+            .filter(|(_, pending)| matches!(pending.change.action, Action::Put { .. }))
+            .map(|(path, _)| &**path)
+    }
+
+    fn drop_pending(&mut self, path: &str) -> Option<Pending> {
+        let pending = self.pending.remove(path)?;
+        self.held -= usize::from(pending.held);
+        self.bytes -= unspilled(&pending.change.action);
+        Some(pending)
+    }
+
+    /// Stages a file.
+    pub(crate) fn put(
+        &mut self,
+        index: &Index,
+        key: &ObjectKey,
+        path: &str,
+        blob_id: BlobId,
+        bytes: Vec<u8>,
+        writer: Option<Writer>,
+    ) -> Outcome {
+        if let Some(Pending { change: Change { action: Action::Put { blob_id: staged, .. }, .. }, .. }) =
+            self.pending.get(path)
+            && *staged == blob_id
+        {
+            return Outcome::Nothing;
+        }
+        let earlier = self.drop_pending(path);
+        let before = index.get(path);
+        if before == Some(blob_id) {
+            return if earlier.is_some() { Outcome::Reverted } else { Outcome::Nothing };
+        }
+        let recreated = earlier.is_some_and(|pending| {
+            pending.change.recreated
+                || matches!(pending.change.action, Action::Remove(Removal::Deleted | Removal::NotListed))
+        });
+        self.bytes += bytes.len();
+        let action = Action::Put { blob_id, bytes: Some(bytes), spilled: false, writer };
+        let change = change(key, path, before, action, recreated);
+        self.pending.insert(path.into(), Pending { change, held: false });
+        Outcome::Staged
+    }
+
+    /// Stages a removal; `held` until the namespace's own deletion.
+    pub(crate) fn remove(
+        &mut self,
+        index: &Index,
+        path: &str,
+        named: Named<'_>,
+        removal: Removal,
+        held: bool,
+    ) -> Outcome {
+        let earlier = self.pending.get(path);
+        if earlier.is_some_and(|pending| matches!(pending.change.action, Action::Remove(_))) {
+            return Outcome::Nothing;
+        }
+        let earlier = self.drop_pending(path).is_some();
+        let Some(before) = index.get(path) else {
+            return if earlier { Outcome::Reverted } else { Outcome::Nothing };
+        };
+        let change = Change {
+            path: path.into(),
+            kind: named.kind.into(),
+            namespace: named.namespace.map(Into::into),
+            name: named.name.into(),
+            before: Some(before),
+            action: Action::Remove(removal),
+            recreated: false,
+        };
+        self.held += usize::from(held);
+        self.pending.insert(path.into(), Pending { change, held });
+        Outcome::Staged
+    }
+
+    /// Lets go of everything that waited for `namespace`, or for any where it is `None`.
+    pub(crate) fn release(&mut self, namespace: Option<&str>) {
+        for pending in self.pending.values_mut() {
+            if pending.held && namespace.is_none_or(|ns| pending.change.namespace.as_deref() == Some(ns)) {
+                pending.held = false;
+                self.held -= 1;
+            }
+        }
+    }
+
+    /// Hands out the bytes of every file that is not in the open pack, and counts them as spilled.
+    ///
+    /// The first few changed files keep theirs for the commit message.
+    pub(crate) fn spill(&mut self) -> Vec<(BlobId, Vec<u8>)> {
+        let mut spilled_blobs = Vec::new();
+        let mut kept = 0;
+        for pending in self.pending.values_mut() {
+            let changed = pending.change.before.is_some();
+            if let Action::Put { blob_id, bytes, spilled, .. } = &mut pending.change.action {
+                let detailed = changed && kept < DETAILED;
+                kept += usize::from(detailed);
+                if *spilled {
+                    continue;
+                }
+                let keep = detailed && bytes.as_ref().is_some_and(|b| b.len() <= LARGEST_DETAILED);
+                let taken = if keep { bytes.clone() } else { bytes.take() };
+                if let Some(taken) = taken {
+                    spilled_blobs.push((*blob_id, taken));
+                    *spilled = true;
+                }
+            }
+        }
+        self.bytes = 0;
+        spilled_blobs
+    }
+
+    /// Takes every change that is not held, in the order of paths.
+    pub(crate) fn take(&mut self) -> Vec<Change> {
+        let mut taken = Vec::with_capacity(self.ready());
+        let mut held = BTreeMap::new();
+        for (path, pending) in std::mem::take(&mut self.pending) {
+            if pending.held {
+                held.insert(path, pending);
+            } else {
+                taken.push(pending.change);
+            }
+        }
+        self.pending = held;
+        self.bytes = 0;
+        taken
+    }
+
+    /// Puts back a batch whose commit failed. Nothing newer may have been staged in between.
+    ///
+    /// Returns whether files were lost with the pack that they had been spilled into: those are
+    /// staged no more, and have to be read again.
+    pub(crate) fn restore(&mut self, changes: Vec<Change>) -> bool {
+        let mut lost = false;
+        for change in changes {
+            if matches!(change.action, Action::Put { spilled: true, .. }) {
+                lost = true;
+                continue;
+            }
+            self.bytes += unspilled(&change.action);
+            self.pending.entry(change.path.clone()).or_insert(Pending { change, held: false });
+        }
+        lost
+    }
+}
+
+/// What a removed file is called, where no object says it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) name: &'a str,
+}
+
+impl<'a> From<&'a ObjectKey> for Named<'a> {
+    fn from(key: &'a ObjectKey) -> Self {
+        let ApiType { kind, .. } = &*key.api_type;
+        Self { kind, namespace: key.namespace.as_deref(), name: &key.name }
+    }
+}
+
+fn unspilled(action: &Action) -> usize {
+    match action {
+        Action::Put { bytes: Some(bytes), spilled: false, .. } => bytes.len(),
+        _ => 0,
+    }
+}
+
+fn change(
+    key: &ObjectKey,
+    path: &str,
+    before: Option<BlobId>,
+    action: Action,
+    recreated: bool,
+) -> Change {
+    let Named { kind, namespace, name } = key.into();
+    Change {
+        path: path.into(),
+        kind: kind.into(),
+        namespace: namespace.map(Into::into),
+        name: name.into(),
+        before,
+        action,
+        recreated,
+    }
+}

@@ -1,0 +1,385 @@
+//! Which types are read: discovery's life cycle, and one feed per (type, scope).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tracing::{debug, info, warn};
+
+use super::pipeline::Pipeline;
+use super::recorder::{Feed, FeedId, Input, Served};
+use super::stage::Content;
+use crate::cluster::{
+    Cause, Cluster, Discovered, Event, Reflector, ReflectorOptions, RelistHandle, Scope, Selectors,
+};
+use crate::filter::{DigestKey, Rules, TypePlan, TypeRules};
+use crate::object::ApiType;
+
+/// What is read, and how.
+#[derive(Clone)]
+pub struct ReadPlan {
+    /// The rules that say what is left out.
+    pub rules: Arc<Rules>,
+    /// The key of the digests.
+    pub digest_key: Arc<DigestKey>,
+    /// These namespaces alone; the whole cluster where it is empty.
+    pub namespaces: Vec<String>,
+    /// How the reflectors read.
+    pub reflector: ReflectorOptions,
+    /// resourceVersions to resume from, by type and scope.
+    pub cursor: HashMap<(ApiType, Scope), String>,
+    /// Seeds the jitter of pauses.
+    pub seed: u64,
+}
+
+/// What a feed sends: an input, and the share of memory that it takes until it is handled.
+pub(super) struct Envelope {
+    pub(super) input: Input,
+    _memory: Option<OwnedSemaphorePermit>,
+}
+
+/// Bytes of files that may be on their way to the recorder.
+const IN_FLIGHT_BYTES: usize = 16 << 20;
+/// Messages that may be on their way, small ones included.
+pub(super) const IN_FLIGHT_MESSAGES: usize = 1024;
+
+/// Discovery is asked this often even where nothing hints at a change; mostly answered by a 304.
+const REFRESH: Duration = Duration::from_secs(300);
+/// Several CRDs that come together are one refresh.
+const DEBOUNCE: Duration = Duration::from_millis(500);
+/// A CRD is served some time after it was created: ask again after these pauses.
+const RETRIES: [Duration; 4] = [
+    Duration::from_millis(700),
+    Duration::from_millis(1500),
+    Duration::from_secs(3),
+    Duration::from_secs(6),
+];
+/// Discovery failed: the next attempt.
+const AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+pub(super) struct Supervisor {
+    cluster: Cluster,
+    plan: ReadPlan,
+    sender: mpsc::Sender<Envelope>,
+    memory: Arc<Semaphore>,
+    rediscover: Arc<Notify>,
+    feeds: HashMap<(Arc<ApiType>, Scope), RunningFeed>,
+    relist: Arc<std::sync::Mutex<HashMap<FeedId, RelistHandle>>>,
+    next_id: u32,
+}
+
+struct RunningFeed {
+    id: FeedId,
+    task: AbortHandle,
+}
+
+impl Drop for RunningFeed {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Lets the recorder ask a feed for another list.
+#[derive(Clone, Default)]
+pub(super) struct Relister(Arc<std::sync::Mutex<HashMap<FeedId, RelistHandle>>>);
+
+impl Relister {
+    pub(super) fn relist(&self, id: FeedId) {
+        // A poisoned lock means that a feed task panicked while inserting; nothing is lost by
+        // going on with what the map holds.
+        let handles = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(handle) = handles.get(&id) {
+            handle.relist();
+        }
+    }
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        cluster: Cluster,
+        plan: ReadPlan,
+        sender: mpsc::Sender<Envelope>,
+        relister: &Relister,
+    ) -> Self {
+        Self {
+            cluster,
+            plan,
+            sender,
+            memory: Arc::new(Semaphore::new(IN_FLIGHT_BYTES)),
+            rediscover: Arc::default(),
+            feeds: HashMap::new(),
+            relist: relister.0.clone(),
+            next_id: 0,
+        }
+    }
+
+    /// Runs until the recorder is gone. Dropping the future ends every feed.
+    pub(super) async fn run(mut self) {
+        let mut known: Option<Discovered> = None;
+        let mut pauses: Vec<Duration> = Vec::new();
+        loop {
+            match self.cluster.discover(known.as_ref()).await {
+                Ok(found) => {
+                    if known.as_ref() != Some(&found) {
+                        let served = self.apply(&found);
+                        known = Some(found);
+                        if !self.send(Input::Served(served), 0).await {
+                            return;
+                        }
+                        pauses.clear();
+                    }
+                }
+                Err(error) => {
+                    let reason = std::error::Error::source(&error).map(ToString::to_string);
+                    warn!(%error, reason, "discovery failed, nothing is concluded from it");
+                    pauses = vec![AFTER_FAILURE];
+                }
+            }
+            let pause = pauses.pop().unwrap_or(REFRESH);
+            tokio::select! {
+                () = self.rediscover.notified() => {
+                    tokio::time::sleep(DEBOUNCE).await;
+                    pauses = RETRIES.iter().rev().copied().collect();
+                }
+                () = tokio::time::sleep(pause) => {}
+                () = self.sender.closed() => return,
+            }
+        }
+    }
+
+    async fn send(&self, input: Input, bytes: usize) -> bool {
+        send(&self.sender, &self.memory, input, bytes).await
+    }
+
+    /// Starts and ends feeds so that they fit what is served.
+    fn apply(&mut self, found: &Discovered) -> Served {
+        let mut served = Served {
+            whole_cluster: self.plan.namespaces.is_empty(),
+            unknown_groups: found.stale_groups.clone(),
+            ..Served::default()
+        };
+        let mut wanted: BTreeMap<(Arc<ApiType>, Scope), Arc<TypeRules>> = BTreeMap::new();
+        for one in found.types.values() {
+            let api_type = &one.api_type;
+            served.directories.insert(api_type.directory());
+            let rules = match self.plan.rules.plan(api_type) {
+                TypePlan::Dropped { rule } => {
+                    served.left_out.insert(api_type.directory(), rule.as_str().into());
+                    continue;
+                }
+                TypePlan::Watched(rules) => Arc::new(rules),
+            };
+            if !one.watch {
+                debug!(%api_type, "cannot be watched, is not read");
+                continue;
+            }
+            for scope in self.scopes(api_type) {
+                wanted.insert((api_type.clone(), scope), rules.clone());
+            }
+        }
+        self.feeds.retain(|(api_type, scope), _| {
+            wanted.contains_key(&(api_type.clone(), scope.clone()))
+                // The group's server is away: its watch may live on, or comes back by itself.
+                || !found.is_fresh(&api_type.group)
+        });
+        // What may not be known of a type that a stale group served before is its feed's to say.
+        let running: BTreeSet<_> = self.feeds.keys().map(|(t, _)| t.group.clone()).collect();
+        served.unknown_groups.retain(|group| {
+            !running.contains(group) && !self.drops_group(group)
+        });
+        for ((api_type, scope), rules) in wanted {
+            if !self.feeds.contains_key(&(api_type.clone(), scope.clone())) {
+                let feed = self.start(&api_type, &scope, rules);
+                self.feeds.insert((api_type, scope), feed);
+            }
+        }
+        let mut handles = self.relist.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ids: BTreeSet<_> = self.feeds.values().map(|feed| feed.id).collect();
+        handles.retain(|id, _| ids.contains(id));
+        drop(handles);
+        served.feeds = self
+            .feeds
+            .iter()
+            .map(|((api_type, scope), feed)| Feed {
+                id: feed.id,
+                api_type: api_type.clone(),
+                scope: scope.clone(),
+            })
+            .collect();
+        info!(types = served.directories.len(), feeds = served.feeds.len(), "discovery is complete");
+        served
+    }
+
+    /// Whether a rule leaves out whatever `group` may serve: then nothing of it is unknown.
+    fn drops_group(&self, group: &str) -> bool {
+        let any = ApiType {
+            group: group.into(),
+            version: "".into(),
+            resource: "".into(),
+            kind: "".into(),
+            namespaced: true,
+        };
+        matches!(self.plan.rules.plan(&any), TypePlan::Dropped { .. })
+    }
+
+    fn scopes(&self, api_type: &ApiType) -> Vec<Scope> {
+        if self.plan.namespaces.is_empty() {
+            return vec![Scope::Cluster];
+        }
+        if !api_type.namespaced {
+            return Vec::new();
+        }
+        self.plan.namespaces.iter().map(|ns| Scope::Namespace(ns.as_str().into())).collect()
+    }
+
+    fn start(&mut self, api_type: &Arc<ApiType>, scope: &Scope, rules: Arc<TypeRules>) -> RunningFeed {
+        let id = FeedId(self.next_id);
+        self.next_id += 1;
+        let selectors = Selectors {
+            label: rules.label_selector.clone(),
+            field: rules.field_selector.clone(),
+        };
+        let cursor = self.plan.cursor.remove(&((**api_type).clone(), scope.clone()));
+        let reflector = Reflector::new(
+            self.cluster.clone(),
+            api_type.clone(),
+            scope.clone(),
+            selectors,
+            self.plan.reflector,
+            cursor,
+            self.plan.seed.wrapping_add(u64::from(id.0)),
+        );
+        self.relist
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(id, reflector.relist_handle());
+        let feed = FeedTask {
+            id,
+            pipeline: Pipeline::new(api_type.clone(), rules, self.plan.digest_key.clone()),
+            sender: self.sender.clone(),
+            memory: self.memory.clone(),
+            rediscover: self.rediscover.clone(),
+            cluster: self.cluster.clone(),
+            blind: None,
+        };
+        let task = tokio::spawn(feed.run(reflector)).abort_handle();
+        RunningFeed { id, task }
+    }
+}
+
+struct FeedTask {
+    id: FeedId,
+    pipeline: Pipeline,
+    sender: mpsc::Sender<Envelope>,
+    memory: Arc<Semaphore>,
+    rediscover: Arc<Notify>,
+    cluster: Cluster,
+    /// What was last said of a failure, so that it is said once.
+    blind: Option<Cause>,
+}
+
+impl Drop for FeedTask {
+    fn drop(&mut self) {
+        self.sees();
+    }
+}
+
+impl FeedTask {
+    async fn run(mut self, mut reflector: Reflector) {
+        let defines_types = matches!(
+            (&*reflector.api_type().group, &*reflector.api_type().resource),
+            ("apiextensions.k8s.io", "customresourcedefinitions")
+                | ("apiregistration.k8s.io", "apiservices")
+        );
+        loop {
+            let event = reflector.next().await;
+            if defines_types && matches!(event, Event::Applied(_) | Event::Deleted(_)) {
+                self.rediscover.notify_one();
+            }
+            let id = self.id;
+            let input = match event {
+                Event::Restarted => Input::Restarted(id),
+                Event::Applied(object) => match self.pipeline.stage(object) {
+                    Ok(staged) => Input::Staged(id, staged),
+                    Err(error) => {
+                        // The reflector checked it: cannot happen, and must not pass in silence.
+                        warn!(api_type = %reflector.api_type(), %error, "an object was not recorded");
+                        continue;
+                    }
+                },
+                Event::Deleted(object) => match object.key(reflector.api_type()) {
+                    Ok(key) => Input::Deleted(id, key),
+                    Err(error) => {
+                        warn!(api_type = %reflector.api_type(), %error, "a deletion was not recorded");
+                        continue;
+                    }
+                },
+                Event::Complete { resource_version } => {
+                    self.sees();
+                    Input::Complete(id, resource_version)
+                }
+                Event::Progress { resource_version } => Input::Progress(id, resource_version),
+                Event::Unknown { cause, reason } => {
+                    self.unknown(cause, &reason, &reflector);
+                    Input::Unknown(id, cause)
+                }
+                Event::Recovered => {
+                    self.sees();
+                    Input::Recovered(id)
+                }
+                Event::Rediscover => {
+                    self.rediscover.notify_one();
+                    continue;
+                }
+            };
+            let bytes = match &input {
+                Input::Staged(_, staged) => match &staged.content {
+                    Content::File { bytes, .. } => bytes.len(),
+                    Content::LeftOut { .. } => 0,
+                },
+                _ => 0,
+            };
+            if !send(&self.sender, &self.memory, input, bytes).await {
+                return;
+            }
+        }
+    }
+
+    fn sees(&mut self) {
+        if self.blind.take().is_some_and(Cause::is_blind_spot) {
+            self.cluster.metrics().blind_spots.dec();
+        }
+    }
+
+    fn unknown(&mut self, cause: Cause, reason: &str, reflector: &Reflector) {
+        if self.blind == Some(cause) {
+            return;
+        }
+        self.sees();
+        self.blind = Some(cause);
+        let api_type = reflector.api_type();
+        if cause.is_blind_spot() {
+            self.cluster.metrics().blind_spots.inc();
+            warn!(%api_type, cause = cause.as_str(), reason, "blind spot: its files stay as they are");
+        } else {
+            info!(%api_type, cause = cause.as_str(), reason, "nothing is known of a type for now");
+        }
+    }
+}
+
+async fn send(
+    sender: &mpsc::Sender<Envelope>,
+    memory: &Arc<Semaphore>,
+    input: Input,
+    bytes: usize,
+) -> bool {
+    let share = u32::try_from(bytes.min(IN_FLIGHT_BYTES)).unwrap_or(u32::MAX);
+    let memory = if share == 0 {
+        None
+    } else {
+        memory.clone().acquire_many_owned(share).await.ok()
+    };
+    sender.send(Envelope { input, _memory: memory }).await.is_ok()
+}
