@@ -11,5 +11,7 @@
 //!
 //! # Rooms
 //!
+//! - [`canonical`]: JSON values to canonical YAML, YAML to JSON values. Pure.
 //! - [`object`]: keys, paths in the mirror, raw objects. Pure.
+pub mod canonical;
 pub mod object;
