@@ -28,7 +28,7 @@ pub fn emit(value: &Value, out: &mut Vec<u8>) {
         Value::Object(map) if !map.is_empty() => emit_map(map, 0, out),
         Value::Array(items) if !items.is_empty() => emit_list(items, 0, out),
         scalar => {
-            emit_scalar(scalar, 0, out);
+            emit_scalar(scalar, 2, out);
             out.push(b'\n');
         }
     }
@@ -213,10 +213,14 @@ fn is_plain(text: &[u8], traits: u8) -> bool {
         b'0'..=b'9' => traits & NO_NUMBER != 0,
         // `...` ends a document.
         b'.' => traits & NO_NUMBER != 0 && !rest.starts_with(b".."),
-        // `- ` starts an item, `---` a document. A command line's option is neither, nor a number.
+        // `- ` starts an item, `---` a document. A command line's option is neither, and no number
+        // unless `-inf` or `-nan`.
         b'-' => match rest.first() {
             None | Some(b' ') => false,
             Some(b'-') => rest.get(1).is_some_and(u8::is_ascii_alphabetic),
+            Some(letter) if letter.is_ascii_alphabetic() => {
+                !matches!(letter, b'i' | b'I' | b'n' | b'N') || traits & NO_NUMBER != 0
+            }
             Some(_) => traits & NO_NUMBER != 0,
         },
         _ => false,

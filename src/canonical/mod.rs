@@ -10,6 +10,8 @@ mod read;
 mod scalar;
 
 #[cfg(test)]
+mod differential;
+#[cfg(test)]
 pub(crate) mod strategy;
 #[cfg(test)]
 mod tests;
