@@ -12,6 +12,28 @@
 //! # Rooms
 //!
 //! - [`object`]: keys, paths in the mirror, raw objects. Pure.
-//! - [`cluster`]: client, discovery, one reflector per (type, scope).
+//! - [`owners`]: who wrote what, from `managedFields`. Pure.
+//! - [`filter`]: what of an object goes into its file: field paths, rules, redaction. Pure.
+//! - [`canonical`]: JSON value → YAML bytes, YAML bytes → JSON value. Pure.
+//! - [`cluster`]: client, discovery, one reflector per (type, scope). The only one that knows `kube`.
+//! - [`record`]: the recorder: stages changes, decides when a batch closes, drives the mirror.
+//! - [`mirror`]: the Git store. The only one that knows `gix`.
+//! - [`process`]: the only one that starts child processes.
+//! - [`remote`]: fetch, push and maintenance by the `git` program.
+//! - [`simulator`]: a small in-process API server for the demo and the tests.
+//! - [`config`]: flags, environment and file → validated settings.
+//! - [`telemetry`]: logs and metrics.
+//! - [`cli`]: one file per subcommand; the only one that prints, and the one that wires the others.
+pub mod canonical;
+pub mod cli;
 pub mod cluster;
+pub mod config;
+pub mod filter;
+pub mod mirror;
 pub mod object;
+pub mod owners;
+pub mod process;
+pub mod record;
+pub mod remote;
+pub mod simulator;
+pub mod telemetry;
