@@ -12,4 +12,8 @@
 //! # Rooms
 //!
 //! - [`object`]: keys, paths in the mirror, raw objects. Pure.
+//! - [`owners`]: who wrote what, from `managedFields`. Pure.
+//! - [`filter`]: what of an object goes into its file: field paths, rules, redaction. Pure.
+pub mod filter;
 pub mod object;
+pub mod owners;
