@@ -1,0 +1,17 @@
+//! Who wrote what: `metadata.managedFields` read back.
+//!
+//! Two readings of the same text. [`last_writer`] and [`writers`] look at the entries' heads only
+//! and are cheap enough for every event; [`ManagedFields`] builds the field sets too, for the few
+//! types whose rules ask whether somebody wanted a field.
+//!
+//! Pure: no I/O, no clock. The format:
+//! <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.
+
+mod fields;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use fields::{ManagedFields, ManagedFieldsError, Owned};
+pub use writer::{Writer, last_writer, writers};
