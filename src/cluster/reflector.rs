@@ -282,66 +282,46 @@ impl Reflector {
 
     async fn list_page(&mut self, limit: u32, continue_token: Option<String>) {
         self.cluster.metrics.list_requests.inc();
-        let mut query = self.query();
-        query.append_pair("limit", &limit.to_string());
-        if let Some(token) = &continue_token {
-            query.append_pair("continue", token);
-        }
-        let url = format!("{}?{}", self.base, query.finish());
-        match self.fetch(&url).await {
+        let url = self.url(|query| {
+            query.append_pair("limit", &limit.to_string());
+            if let Some(token) = &continue_token {
+                query.append_pair("continue", token);
+            }
+        });
+        let cluster = self.cluster.clone();
+        match fetch(&cluster, &url).await {
             Ok(page) => self.page = Some(page),
             Err(error) => self.failed(error),
         }
     }
 
-    async fn fetch(&self, url: &str) -> Result<Page, ApiError> {
-        let body = match self.cluster.get(url, &[]).await? {
-            Answer::Success(response) => collect(url, response).await?,
-            Answer::NotModified => bytes::Bytes::new(),
-        };
-        Page::parse(body).map_err(|error| ApiError {
-            method: "GET",
-            path: self.base.clone(),
-            failure: Failure::Garbled,
-            reason: format!(
-                "not a list (line {}, column {})",
-                error.line(),
-                error.column()
-            ),
-        })
-    }
-
     /// Opens a watch from `resource_version`, or a `WatchList` without one.
     async fn open(&mut self, resource_version: Option<&str>) -> Result<Stream, ApiError> {
         self.cluster.metrics.watch_requests.inc();
-        let mut query = self.query();
-        query.append_pair("watch", "true");
-        query.append_pair("allowWatchBookmarks", "true");
         // Spread over a quarter, so that a server does not see all of them return at once.
         let seconds = self.options.watch_timeout.as_secs().max(1);
         let seconds = seconds - self.random.u64(0..=seconds / 4);
-        query.append_pair("timeoutSeconds", &seconds.to_string());
-        if let Some(resource_version) = resource_version {
-            query.append_pair("resourceVersion", resource_version);
-        } else {
-            query.append_pair("sendInitialEvents", "true");
-            query.append_pair("resourceVersionMatch", "NotOlderThan");
-        }
-        let url = format!("{}?{}", self.base, query.finish());
+        let url = self.url(|query| {
+            query.append_pair("watch", "true");
+            query.append_pair("allowWatchBookmarks", "true");
+            query.append_pair("timeoutSeconds", &seconds.to_string());
+            if let Some(resource_version) = resource_version {
+                query.append_pair("resourceVersion", resource_version);
+            } else {
+                query.append_pair("sendInitialEvents", "true");
+                query.append_pair("resourceVersionMatch", "NotOlderThan");
+            }
+        });
         // One gzip member per event, as servers from 1.37 on write it, is beyond the client's
         // decoder: https://github.com/tower-rs/tower-http/issues/737.
         let headers = [(http::header::ACCEPT_ENCODING, "identity")];
-        match self.cluster.get(&url, &headers).await? {
+        let cluster = self.cluster.clone();
+        match cluster.get(&url, &headers).await? {
             Answer::Success(response) => Ok(Stream {
                 lines: Lines::new(response.into_body()),
                 opened: Instant::now(),
             }),
-            Answer::NotModified => Err(ApiError {
-                method: "GET",
-                path: self.base.clone(),
-                failure: Failure::Garbled,
-                reason: "304 to a watch".to_owned(),
-            }),
+            Answer::NotModified => Err(garbled(&url, "304 to a watch".to_owned())),
         }
     }
 
@@ -352,7 +332,7 @@ impl Reflector {
         }
     }
 
-    fn query(&self) -> Serializer<'static, String> {
+    fn url(&self, add: impl FnOnce(&mut Serializer<'_, String>)) -> String {
         let mut query = Serializer::new(String::new());
         if let Some(label) = &self.selectors.label {
             query.append_pair("labelSelector", label);
@@ -360,7 +340,8 @@ impl Reflector {
         if let Some(field) = &self.selectors.field {
             query.append_pair("fieldSelector", field);
         }
-        query
+        add(&mut query);
+        format!("{}?{}", self.base, query.finish())
     }
 
     async fn read_stream(&mut self) -> Option<Event> {
@@ -498,6 +479,32 @@ impl Reflector {
         self.cluster.metrics.failures.inc();
         self.reason = reason;
         self.feed(Input::Failed(failure));
+    }
+}
+
+async fn fetch(cluster: &Cluster, url: &str) -> Result<Page, ApiError> {
+    let body = match cluster.get(url, &[]).await? {
+        Answer::Success(response) => collect(url, response).await?,
+        Answer::NotModified => return Err(garbled(url, "304 to a list".to_owned())),
+    };
+    Page::parse(body).map_err(|error| {
+        garbled(
+            url,
+            format!(
+                "not a list (line {}, column {})",
+                error.line(),
+                error.column()
+            ),
+        )
+    })
+}
+
+fn garbled(url: &str, reason: String) -> ApiError {
+    ApiError {
+        method: "GET",
+        path: url.split('?').next().unwrap_or_default().to_owned(),
+        failure: Failure::Garbled,
+        reason,
     }
 }
 

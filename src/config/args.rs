@@ -57,13 +57,32 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 pub struct OutputArgs {
     /// What standard output holds.
-    #[arg(short, long, global = true, value_enum, default_value_t, env = "STRANDLINE_OUTPUT")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "STRANDLINE_OUTPUT"
+    )]
     pub output: OutputFormat,
     /// What the log on standard error looks like.
-    #[arg(long, global = true, value_enum, default_value_t, env = "STRANDLINE_LOG_FORMAT")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "STRANDLINE_LOG_FORMAT"
+    )]
     pub log_format: LogFormat,
     /// Colour: on a terminal that wants it, always, or never. `NO_COLOR` is honoured.
-    #[arg(long, global = true, value_enum, default_value_t, env = "STRANDLINE_COLOR")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        env = "STRANDLINE_COLOR"
+    )]
     pub color: ColorChoice,
     /// Log more; twice for even more.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -109,58 +128,137 @@ pub enum ColorChoice {
 #[derive(Args, Clone, Debug, Default)]
 pub struct SourceArgs {
     /// Read further settings from this YAML file.
-    #[arg(long, value_name = "FILE", env = "STRANDLINE_CONFIG", help_heading = "Configuration")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRANDLINE_CONFIG",
+        help_heading = "Configuration"
+    )]
     pub config: Option<PathBuf>,
 
     /// The bare Git repository of the mirror, created if absent [default: ./strandline.git#main].
-    #[arg(long, value_name = "PATH[#BRANCH]", env = "STRANDLINE_REPOSITORY", help_heading = "Mirror")]
+    #[arg(
+        long,
+        value_name = "PATH[#BRANCH]",
+        env = "STRANDLINE_REPOSITORY",
+        help_heading = "Mirror"
+    )]
     pub repository: Option<String>,
     /// Directory in the repository below which this cluster's files lie.
-    #[arg(long, value_name = "P", env = "STRANDLINE_PREFIX", help_heading = "Mirror")]
+    #[arg(
+        long,
+        value_name = "P",
+        env = "STRANDLINE_PREFIX",
+        help_heading = "Mirror"
+    )]
     pub prefix: Option<String>,
     /// File with the key of the Secrets' digests [default: strandline.key in the repository].
-    #[arg(long, value_name = "FILE", env = "STRANDLINE_DIGEST_KEY_FILE", help_heading = "Mirror")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRANDLINE_DIGEST_KEY_FILE",
+        help_heading = "Mirror"
+    )]
     pub digest_key_file: Option<PathBuf>,
     /// Identifies the cluster where the uid of namespace kube-system cannot be read.
-    #[arg(long, value_name = "ID", env = "STRANDLINE_CLUSTER_ID", help_heading = "Mirror")]
+    #[arg(
+        long,
+        value_name = "ID",
+        env = "STRANDLINE_CLUSTER_ID",
+        help_heading = "Mirror"
+    )]
     pub cluster_id: Option<String>,
     /// Take over a branch that holds files but no .strandline.yaml; foreign files are left alone.
     #[arg(long, env = "STRANDLINE_ADOPT", help_heading = "Mirror")]
     pub adopt: bool,
     /// Name of the commits' author [default: Strandline].
-    #[arg(long, value_name = "NAME", env = "STRANDLINE_AUTHOR_NAME", help_heading = "Mirror")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "STRANDLINE_AUTHOR_NAME",
+        help_heading = "Mirror"
+    )]
     pub author_name: Option<String>,
     /// Address of the commits' author [default: strandline@localhost].
-    #[arg(long, value_name = "ADDRESS", env = "STRANDLINE_AUTHOR_EMAIL", help_heading = "Mirror")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "STRANDLINE_AUTHOR_EMAIL",
+        help_heading = "Mirror"
+    )]
     pub author_email: Option<String>,
 
     /// Push the branch to this remote: https, ssh or a path.
-    #[arg(long, value_name = "URL", env = "STRANDLINE_REMOTE", help_heading = "Remote")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STRANDLINE_REMOTE",
+        help_heading = "Remote"
+    )]
     pub remote: Option<String>,
     /// Option for the remote's receiving side, such as ci.skip; may be repeated.
-    #[arg(long = "push-option", value_name = "OPTION", env = "STRANDLINE_PUSH_OPTION", value_delimiter = ',', help_heading = "Remote")]
+    #[arg(
+        long = "push-option",
+        value_name = "OPTION",
+        env = "STRANDLINE_PUSH_OPTION",
+        value_delimiter = ',',
+        help_heading = "Remote"
+    )]
     pub push_options: Vec<String>,
     /// File with the token (or user:password) for an https remote; read at every push.
-    #[arg(long, value_name = "FILE", env = "STRANDLINE_TOKEN_FILE", help_heading = "Remote")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRANDLINE_TOKEN_FILE",
+        help_heading = "Remote"
+    )]
     pub token_file: Option<PathBuf>,
     /// Git credential helper to ask, as in credential.helper.
-    #[arg(long, value_name = "NAME", env = "STRANDLINE_CREDENTIAL_HELPER", conflicts_with = "token_file", help_heading = "Remote")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "STRANDLINE_CREDENTIAL_HELPER",
+        conflicts_with = "token_file",
+        help_heading = "Remote"
+    )]
     pub credential_helper: Option<String>,
     /// How long one fetch or push may take [default: 2m].
     #[arg(long, value_name = "DURATION", env = "STRANDLINE_REMOTE_TIMEOUT", value_parser = duration, help_heading = "Remote")]
     pub remote_timeout: Option<Duration>,
 
     /// This kubeconfig, and no other.
-    #[arg(long, value_name = "FILE", env = "STRANDLINE_KUBECONFIG", help_heading = "Cluster")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRANDLINE_KUBECONFIG",
+        help_heading = "Cluster"
+    )]
     pub kubeconfig: Option<PathBuf>,
     /// This context of the kubeconfig.
-    #[arg(long, value_name = "NAME", env = "STRANDLINE_CONTEXT", help_heading = "Cluster")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "STRANDLINE_CONTEXT",
+        help_heading = "Cluster"
+    )]
     pub context: Option<String>,
     /// Read this namespace only, with rights in it alone; may be repeated.
-    #[arg(short, long = "namespace", value_name = "NS", env = "STRANDLINE_NAMESPACE", value_delimiter = ',', help_heading = "Cluster")]
+    #[arg(
+        short,
+        long = "namespace",
+        value_name = "NS",
+        env = "STRANDLINE_NAMESPACE",
+        value_delimiter = ',',
+        help_heading = "Cluster"
+    )]
     pub namespaces: Vec<String>,
     /// How complete lists are read [default: pages].
-    #[arg(long, value_enum, env = "STRANDLINE_LIST_MODE", help_heading = "Cluster")]
+    #[arg(
+        long,
+        value_enum,
+        env = "STRANDLINE_LIST_MODE",
+        help_heading = "Cluster"
+    )]
     pub list_mode: Option<ListModeChoice>,
     /// A type from which nothing has come for this long is unknown [default: 60s].
     #[arg(long, value_name = "DURATION", env = "STRANDLINE_SYNC_TIMEOUT", value_parser = duration, help_heading = "Cluster")]
@@ -227,10 +325,20 @@ pub struct CheckArgs {
   strandline demo && git -C strandline-demo.git log --stat")]
 pub struct DemoArgs {
     /// Where to put the demo's repository; one that an earlier demo made is replaced.
-    #[arg(long, value_name = "PATH", default_value = "./strandline-demo.git", env = "STRANDLINE_DEMO_REPOSITORY")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "./strandline-demo.git",
+        env = "STRANDLINE_DEMO_REPOSITORY"
+    )]
     pub repository: PathBuf,
     /// Another seed tells another story.
-    #[arg(long, value_name = "N", default_value_t = 1, env = "STRANDLINE_DEMO_SEED")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        env = "STRANDLINE_DEMO_SEED"
+    )]
     pub seed: u64,
 }
 

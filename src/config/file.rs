@@ -34,9 +34,13 @@ pub(super) struct ConfigFile {
 
 /// Reads a file; none is an empty one.
 pub(super) fn read(path: Option<&Path>) -> Result<ConfigFile, ConfigError> {
-    let Some(path) = path else { return Ok(ConfigFile::default()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::ReadFile { path: path.to_owned(), source })?;
+    let Some(path) = path else {
+        return Ok(ConfigFile::default());
+    };
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::ReadFile {
+        path: path.to_owned(),
+        source,
+    })?;
     if text.trim().is_empty() {
         return Ok(ConfigFile::default());
     }

@@ -170,13 +170,15 @@ impl RecordSettings {
         let file = file::read(args.source.config.as_deref())?;
         let mut settings = Self::new(&args.source, &file, args.push_interval)?;
         settings.dry_run = args.dry_run;
-        if let Some(quiet_period) =
-            args.quiet_period.map_or_else(|| in_file("quietPeriod", file.quiet_period.as_ref()), |d| Ok(Some(d)))?
-        {
+        if let Some(quiet_period) = args.quiet_period.map_or_else(
+            || in_file("quietPeriod", file.quiet_period.as_ref()),
+            |d| Ok(Some(d)),
+        )? {
             settings.quiet_period = quiet_period;
         }
-        if let Some(max_age) =
-            args.max_age.map_or_else(|| in_file("maxAge", file.max_age.as_ref()), |d| Ok(Some(d)))?
+        if let Some(max_age) = args
+            .max_age
+            .map_or_else(|| in_file("maxAge", file.max_age.as_ref()), |d| Ok(Some(d)))?
         {
             settings.max_age = max_age;
         }
@@ -214,17 +216,21 @@ impl RecordSettings {
     ) -> Result<Self, ConfigError> {
         let repository = args.repository.as_ref().or(file.repository.as_ref());
         let prefix = args.prefix.as_ref().or(file.prefix.as_ref());
-        let namespaces =
-            if args.namespaces.is_empty() { &file.namespaces } else { &args.namespaces };
+        let namespaces = if args.namespaces.is_empty() {
+            &file.namespaces
+        } else {
+            &args.namespaces
+        };
         let mut namespaces = namespaces.clone();
         namespaces.sort();
         namespaces.dedup();
         for namespace in &namespaces {
             check_namespace(namespace)?;
         }
-        let sync_timeout = args
-            .sync_timeout
-            .map_or_else(|| in_file("syncTimeout", file.sync_timeout.as_ref()), |d| Ok(Some(d)))?;
+        let sync_timeout = args.sync_timeout.map_or_else(
+            || in_file("syncTimeout", file.sync_timeout.as_ref()),
+            |d| Ok(Some(d)),
+        )?;
         Ok(Self {
             repository: Repository::parse(repository.map_or(DEFAULT_REPOSITORY, String::as_str))?,
             prefix: Prefix::new(prefix.map_or("", String::as_str)).map_err(ConfigError::Prefix)?,
@@ -233,14 +239,28 @@ impl RecordSettings {
             kubeconfig_search: kubeconfig_search(),
             context: args.context.clone().or_else(|| file.context.clone()),
             namespaces,
-            digest_key_file: args.digest_key_file.clone().or_else(|| file.digest_key_file.clone()),
+            digest_key_file: args
+                .digest_key_file
+                .clone()
+                .or_else(|| file.digest_key_file.clone()),
             cluster_id: args.cluster_id.clone().or_else(|| file.cluster_id.clone()),
             adopt: args.adopt,
             author: Author {
-                name: author_part("authorName", args.author_name.as_ref().or(file.author_name.as_ref()), "Strandline")?,
-                email: author_part("authorEmail", args.author_email.as_ref().or(file.author_email.as_ref()), "strandline@localhost")?,
+                name: author_part(
+                    "authorName",
+                    args.author_name.as_ref().or(file.author_name.as_ref()),
+                    "Strandline",
+                )?,
+                email: author_part(
+                    "authorEmail",
+                    args.author_email.as_ref().or(file.author_email.as_ref()),
+                    "strandline@localhost",
+                )?,
             },
-            list_mode: args.list_mode.or(file.list_mode).unwrap_or(ListModeChoice::Pages),
+            list_mode: args
+                .list_mode
+                .or(file.list_mode)
+                .unwrap_or(ListModeChoice::Pages),
             sync_timeout: sync_timeout.unwrap_or(Duration::from_secs(60)),
             quiet_period: Duration::from_secs(2),
             max_age: Duration::from_secs(15),
@@ -263,9 +283,14 @@ impl Repository {
             return Err(error("give a path before the '#'"));
         }
         if !is_branch_name(branch) {
-            return Err(error("what follows the '#' is not a branch name (git check-ref-format)"));
+            return Err(error(
+                "what follows the '#' is not a branch name (git check-ref-format)",
+            ));
         }
-        Ok(Self { path: PathBuf::from(path), branch: branch.to_owned() })
+        Ok(Self {
+            path: PathBuf::from(path),
+            branch: branch.to_owned(),
+        })
     }
 }
 
@@ -283,7 +308,9 @@ fn is_branch_name(name: &str) -> bool {
         && name.split('/').all(|part| {
             !part.is_empty()
                 && !part.starts_with('.')
-                && Path::new(part).extension().is_none_or(|extension| extension != "lock")
+                && Path::new(part)
+                    .extension()
+                    .is_none_or(|extension| extension != "lock")
         })
 }
 
@@ -291,7 +318,9 @@ fn is_branch_name(name: &str) -> bool {
 fn check_namespace(name: &str) -> Result<(), ConfigError> {
     let label = !name.is_empty()
         && name.len() <= 63
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !name.starts_with('-')
         && !name.ends_with('-');
     if label {
@@ -325,7 +354,9 @@ fn remote(
     file: &ConfigFile,
     push_interval: Option<Duration>,
 ) -> Result<Option<RemoteSettings>, ConfigError> {
-    let Some(url) = args.remote.clone().or_else(|| file.remote.clone()) else { return Ok(None) };
+    let Some(url) = args.remote.clone().or_else(|| file.remote.clone()) else {
+        return Ok(None);
+    };
     if url.starts_with('-') || url.trim().is_empty() {
         return Err(ConfigError::Value {
             setting: "remote",
@@ -340,25 +371,39 @@ fn remote(
         return Err(ConfigError::PasswordInUrl);
     }
     let given = args.token_file.is_some() || args.credential_helper.is_some();
-    let token_file = args.token_file.clone().or_else(|| file.token_file.clone().filter(|_| !given));
-    let helper =
-        args.credential_helper.clone().or_else(|| file.credential_helper.clone().filter(|_| !given));
+    let token_file = args
+        .token_file
+        .clone()
+        .or_else(|| file.token_file.clone().filter(|_| !given));
+    let helper = args
+        .credential_helper
+        .clone()
+        .or_else(|| file.credential_helper.clone().filter(|_| !given));
     let credentials = if let Some(path) = token_file {
         Credentials::TokenFile(path)
     } else if let Some(name) = helper {
         Credentials::Helper(name)
-    } else if let Some(token) = env::var("STRANDLINE_TOKEN").ok().filter(|token| !token.is_empty()) {
+    } else if let Some(token) = env::var("STRANDLINE_TOKEN")
+        .ok()
+        .filter(|token| !token.is_empty())
+    {
         Credentials::Token(Token(token))
     } else {
         Credentials::Ambient
     };
-    let push_options =
-        if args.push_options.is_empty() { &file.push_options } else { &args.push_options };
-    let push_interval = push_interval
-        .map_or_else(|| in_file("pushInterval", file.push_interval.as_ref()), |d| Ok(Some(d)))?;
-    let timeout = args
-        .remote_timeout
-        .map_or_else(|| in_file("remoteTimeout", file.remote_timeout.as_ref()), |d| Ok(Some(d)))?;
+    let push_options = if args.push_options.is_empty() {
+        &file.push_options
+    } else {
+        &args.push_options
+    };
+    let push_interval = push_interval.map_or_else(
+        || in_file("pushInterval", file.push_interval.as_ref()),
+        |d| Ok(Some(d)),
+    )?;
+    let timeout = args.remote_timeout.map_or_else(
+        || in_file("remoteTimeout", file.remote_timeout.as_ref()),
+        |d| Ok(Some(d)),
+    )?;
     Ok(Some(RemoteSettings {
         url,
         credentials,
@@ -372,9 +417,14 @@ fn remote(
 /// <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>.
 fn kubeconfig_search() -> Vec<PathBuf> {
     if let Some(list) = env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
-        return env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect();
+        return env::split_paths(&list)
+            .filter(|path| !path.as_os_str().is_empty())
+            .collect();
     }
-    env::home_dir().map(|home| home.join(".kube").join("config")).into_iter().collect()
+    env::home_dir()
+        .map(|home| home.join(".kube").join("config"))
+        .into_iter()
+        .collect()
 }
 
 /// Whether the environment asks for no colour: <https://no-color.org>, and terminals without it.
@@ -385,17 +435,20 @@ pub fn wants_no_color() -> bool {
 
 fn in_file(setting: &'static str, value: Option<&String>) -> Result<Option<Duration>, ConfigError> {
     let Some(value) = value else { return Ok(None) };
-    parse_duration(value).map(Some).map_err(|reason| ConfigError::Value {
-        setting,
-        value: value.clone(),
-        reason,
-    })
+    parse_duration(value)
+        .map(Some)
+        .map_err(|reason| ConfigError::Value {
+            setting,
+            value: value.clone(),
+            reason,
+        })
 }
 
 /// Reads `500ms`, `2s`, `1m 30s`, `1h`.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration =
-        text.parse().map_err(|_| "not a duration such as 500ms, 2s or 1m 30s".to_owned())?;
+    let duration: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "not a duration such as 500ms, 2s or 1m 30s".to_owned())?;
     Duration::try_from(duration).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
@@ -407,7 +460,9 @@ mod tests {
     fn record(args: &[&str]) -> Result<RecordSettings, ConfigError> {
         let args = ["strandline", "record"].iter().chain(args);
         let cli = super::super::args::Cli::try_parse_from(args).unwrap();
-        let super::super::args::Command::Record(args) = cli.command else { panic!("record") };
+        let super::super::args::Command::Record(args) = cli.command else {
+            panic!("record")
+        };
         RecordSettings::for_record(&args)
     }
 
@@ -434,7 +489,9 @@ mod tests {
             ("namespaces: [A]\n", "namespaces cannot be 'A'"),
         ] {
             std::fs::write(&path, text).unwrap();
-            let error = record(&["--config", path.to_str().unwrap()]).unwrap_err().to_string();
+            let error = record(&["--config", path.to_str().unwrap()])
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
     }
@@ -445,7 +502,9 @@ mod tests {
         assert_eq!(repository.path, Path::new("/a/b.git"));
         assert_eq!(repository.branch, "clusters/prod");
         assert_eq!(Repository::parse("x.git").unwrap().branch, "main");
-        for bad in ["#main", "x#", "x#a..b", "x#.a", "x#a.lock", "x#a b", "x#-a", "x#a/"] {
+        for bad in [
+            "#main", "x#", "x#a..b", "x#.a", "x#a.lock", "x#a b", "x#-a", "x#a/",
+        ] {
             assert!(Repository::parse(bad).is_err(), "{bad}");
         }
     }

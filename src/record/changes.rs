@@ -67,7 +67,13 @@ fn compare_lists(
             path.push_str("[name=");
             push_quoted_unless_plain(path, name);
             path.push(']');
-            child(old.get(name).copied(), new.get(name).copied(), path, most, found);
+            child(
+                old.get(name).copied(),
+                new.get(name).copied(),
+                path,
+                most,
+                found,
+            );
             path.truncate(length);
         }
         if found.len() == before {
@@ -95,7 +101,10 @@ fn by_name(list: &[Value]) -> Option<BTreeMap<&str, &Value>> {
 }
 
 fn is_plain(key: &str) -> bool {
-    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 fn push_key(path: &mut String, key: &str) {
@@ -112,7 +121,11 @@ fn push_key(path: &mut String, key: &str) {
 }
 
 fn push_quoted_unless_plain(path: &mut String, text: &str) {
-    if is_plain(text) { path.push_str(text) } else { push_quoted(path, text) }
+    if is_plain(text) {
+        path.push_str(text)
+    } else {
+        push_quoted(path, text)
+    }
 }
 
 /// Quotes as JSON does; control characters and what reorders text become escapes as well.
@@ -124,7 +137,9 @@ fn push_quoted(path: &mut String, text: &str) {
                 path.push('\\');
                 path.push(c);
             }
-            c if c.is_control() || is_format(c) => path.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() || is_format(c) => {
+                path.push_str(&format!("\\u{:04x}", u32::from(c)))
+            }
             c => path.push(c),
         }
     }
@@ -168,10 +183,17 @@ mod tests {
 
     #[test]
     fn lists_without_names_go_by_position() {
-        assert_eq!(paths(&json!({"a": [1, 2]}), &json!({"a": [1, 3, 4]})), ["a[1]", "a[2]"]);
+        assert_eq!(
+            paths(&json!({"a": [1, 2]}), &json!({"a": [1, 3, 4]})),
+            ["a[1]", "a[2]"]
+        );
         let one = json!({"a": [{"name": "x"}, {"name": "y"}]});
         let two = json!({"a": [{"name": "y"}, {"name": "x"}]});
-        assert_eq!(paths(&one, &two), ["a"], "an order that changed is a change");
+        assert_eq!(
+            paths(&one, &two),
+            ["a"],
+            "an order that changed is a change"
+        );
     }
 
     #[test]

@@ -41,7 +41,13 @@ pub(super) fn write(cursor: &[(&Feed, &str)], rules: &str) -> Option<Vec<u8>> {
     let mut watches: Vec<_> = cursor
         .iter()
         .map(|(feed, resource_version)| {
-            let ApiType { group, version, resource, kind, namespaced } = (*feed.api_type).clone();
+            let ApiType {
+                group,
+                version,
+                resource,
+                kind,
+                namespaced,
+            } = (*feed.api_type).clone();
             let namespace = match &feed.scope {
                 Scope::Cluster => None,
                 Scope::Namespace(namespace) => Some(namespace.clone()),
@@ -60,22 +66,47 @@ pub(super) fn write(cursor: &[(&Feed, &str)], rules: &str) -> Option<Vec<u8>> {
     watches.sort_by(|a, b| {
         (&a.group, &a.resource, &a.namespace).cmp(&(&b.group, &b.resource, &b.namespace))
     });
-    serde_json::to_vec(&File { rules: rules.to_owned(), watches }).ok()
+    serde_json::to_vec(&File {
+        rules: rules.to_owned(),
+        watches,
+    })
+    .ok()
 }
 
 /// Reads the file; empty where it is none, or was written under other rules.
 pub fn read(file: &[u8], rules: &str) -> HashMap<(ApiType, Scope), String> {
-    let Ok(file) = serde_json::from_slice::<File>(file) else { return HashMap::new() };
+    let Ok(file) = serde_json::from_slice::<File>(file) else {
+        return HashMap::new();
+    };
     if file.rules != rules {
         return HashMap::new();
     }
     file.watches
         .into_iter()
         .map(|watch| {
-            let Watch { group, version, resource, kind, namespaced, namespace, resource_version } =
-                watch;
+            let Watch {
+                group,
+                version,
+                resource,
+                kind,
+                namespaced,
+                namespace,
+                resource_version,
+            } = watch;
             let scope = namespace.map_or(Scope::Cluster, Scope::Namespace);
-            ((ApiType { group, version, resource, kind, namespaced }, scope), resource_version)
+            (
+                (
+                    ApiType {
+                        group,
+                        version,
+                        resource,
+                        kind,
+                        namespaced,
+                    },
+                    scope,
+                ),
+                resource_version,
+            )
         })
         .collect()
 }

@@ -134,7 +134,10 @@ pub async fn record<S: Store + Send + 'static>(
     mut stop: StopSignal,
 ) -> Result<Summary, RecordError> {
     let store = Owner::spawn(store);
-    let index = store.call(|store| store.index()).await.map_err(RecordError::Index)?;
+    let index = store
+        .call(|store| store.index())
+        .await
+        .map_err(RecordError::Index)?;
     let (sender, mut inputs) = mpsc::channel(IN_FLIGHT_MESSAGES);
     let relister = Relister::default();
     let supervisor = Supervisor::new(cluster, recording.plan.clone(), sender, &relister);
@@ -236,7 +239,11 @@ impl<S: Store + Send + 'static> Driver<S> {
     async fn spill(&mut self, blobs: Vec<(BlobId, Vec<u8>)>) {
         let staged = self
             .store
-            .call(move |store| blobs.iter().try_for_each(|(id, bytes)| store.stage_blob(*id, bytes)))
+            .call(move |store| {
+                blobs
+                    .iter()
+                    .try_for_each(|(id, bytes)| store.stage_blob(*id, bytes))
+            })
             .await;
         if let Err(error) = staged {
             // The commit that needs these blobs fails as well, and takes care of them.
@@ -277,7 +284,12 @@ impl<S: Store + Send + 'static> Driver<S> {
                     self.summary.commits += 1;
                     info!(%commit_id, objects, subject, "committed");
                     self.commits.send_replace(Some(commit_id));
-                    self.report(Report::Committed { commit_id, subject, objects }).await;
+                    self.report(Report::Committed {
+                        commit_id,
+                        subject,
+                        objects,
+                    })
+                    .await;
                 }
                 effects
             }
@@ -288,7 +300,8 @@ impl<S: Store + Send + 'static> Driver<S> {
                 } else if self.recording.until == Until::Synced {
                     self.fatal = Some(failure);
                 }
-                self.recorder.step(self.now(), Input::CommitFailed(batch.changes))
+                self.recorder
+                    .step(self.now(), Input::CommitFailed(batch.changes))
             }
         }
     }
@@ -300,11 +313,12 @@ impl<S: Store + Send + 'static> Driver<S> {
             .iter()
             .enumerate()
             .filter_map(|(at, change)| match (&change.action, change.before) {
-                (Action::Put { bytes: Some(bytes), .. }, Some(before))
-                    if bytes.len() <= LARGEST_DETAILED =>
-                {
-                    Some((at, before, bytes.clone()))
-                }
+                (
+                    Action::Put {
+                        bytes: Some(bytes), ..
+                    },
+                    Some(before),
+                ) if bytes.len() <= LARGEST_DETAILED => Some((at, before, bytes.clone())),
                 _ => None,
             })
             .take(DETAILED)
@@ -317,12 +331,20 @@ impl<S: Store + Send + 'static> Driver<S> {
                 let mut details = BTreeMap::new();
                 for (at, before, after) in compared {
                     // A message without fields is better than no commit.
-                    let Ok(before) = store.read_blob(before) else { continue };
-                    let (Ok(before), Ok(after)) = (canonical::read(&before), canonical::read(&after))
+                    let Ok(before) = store.read_blob(before) else {
+                        continue;
+                    };
+                    let (Ok(before), Ok(after)) =
+                        (canonical::read(&before), canonical::read(&after))
                     else {
                         continue;
                     };
-                    details.insert(at, Details { fields: changed_fields(&before, &after, 64) });
+                    details.insert(
+                        at,
+                        Details {
+                            fields: changed_fields(&before, &after, 64),
+                        },
+                    );
                 }
                 details
             })
@@ -337,7 +359,11 @@ impl<S: Store + Send + 'static> Driver<S> {
     fn progress(&self) {
         let (delivered, feeds) = self.recorder.sync_progress();
         let waiting = self.recorder.waiting();
-        let _ = self.reports.try_send(Report::Progress { delivered, feeds, waiting });
+        let _ = self.reports.try_send(Report::Progress {
+            delivered,
+            feeds,
+            waiting,
+        });
     }
 
     fn finish(self) -> Result<Summary, RecordError> {
@@ -348,7 +374,11 @@ impl<S: Store + Send + 'static> Driver<S> {
             files: self.recorder.files(),
             synced: self.recorder.is_synced(),
             unknown: self.recorder.unknown(),
-            lost: if self.recorder.is_synced() { self.recorder.waiting() } else { 0 },
+            lost: if self.recorder.is_synced() {
+                self.recorder.waiting()
+            } else {
+                0
+            },
             ..self.summary
         })
     }
@@ -366,7 +396,12 @@ fn write<S: Store>(
     let mut changes = Vec::with_capacity(batch.changes.len());
     for Change { path, action, .. } in &batch.changes {
         match action {
-            Action::Put { blob_id, bytes, spilled, .. } => {
+            Action::Put {
+                blob_id,
+                bytes,
+                spilled,
+                ..
+            } => {
                 if let (Some(bytes), false) = (bytes, spilled) {
                     store.stage_blob(*blob_id, bytes)?;
                 }

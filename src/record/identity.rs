@@ -99,7 +99,9 @@ impl Identity {
     pub fn check(&mut self, file: &[u8]) -> Result<(), IdentityError> {
         let found = parse(file)?;
         if found.format_version > FORMAT_VERSION {
-            return Err(IdentityError::Format { found: found.format_version });
+            return Err(IdentityError::Format {
+                found: found.format_version,
+            });
         }
         if found.cluster.id != self.cluster_id {
             return Err(IdentityError::OtherCluster {
@@ -125,15 +127,19 @@ impl Identity {
     ///
     /// Where the file cannot be read.
     pub fn needs_key(file: &[u8]) -> Result<Option<String>, IdentityError> {
-        Ok(parse(file)?.digest_key.map(|key| super::message::printable(&key.fingerprint)))
+        Ok(parse(file)?
+            .digest_key
+            .map(|key| super::message::printable(&key.fingerprint)))
     }
 }
 
 fn parse(file: &[u8]) -> Result<File, IdentityError> {
-    let value = crate::canonical::read(file)
-        .map_err(|error| IdentityError::Unreadable { reason: error.to_string() })?;
-    serde_json::from_value(value)
-        .map_err(|error| IdentityError::Unreadable { reason: error.to_string() })
+    let value = crate::canonical::read(file).map_err(|error| IdentityError::Unreadable {
+        reason: error.to_string(),
+    })?;
+    serde_json::from_value(value).map_err(|error| IdentityError::Unreadable {
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -155,19 +161,41 @@ mod tests {
             let mut read = identity();
             read.check(&file).unwrap();
             assert_eq!(read.digested, digested);
-            assert_eq!(read.file(false), file, "a mirror with digests keeps its fingerprint");
+            assert_eq!(
+                read.file(false),
+                file,
+                "a mirror with digests keeps its fingerprint"
+            );
         }
     }
 
     #[test]
     fn another_cluster_key_or_format_is_refused() {
         let file = identity().file(true);
-        let mut other = Identity { cluster_id: "uid-2".to_owned(), ..identity() };
-        assert!(matches!(other.check(&file), Err(IdentityError::OtherCluster { .. })));
-        let mut other = Identity { key_fingerprint: "bbbb".to_owned(), ..identity() };
-        assert!(matches!(other.check(&file), Err(IdentityError::OtherKey { .. })));
+        let mut other = Identity {
+            cluster_id: "uid-2".to_owned(),
+            ..identity()
+        };
+        assert!(matches!(
+            other.check(&file),
+            Err(IdentityError::OtherCluster { .. })
+        ));
+        let mut other = Identity {
+            key_fingerprint: "bbbb".to_owned(),
+            ..identity()
+        };
+        assert!(matches!(
+            other.check(&file),
+            Err(IdentityError::OtherKey { .. })
+        ));
         let later = b"formatVersion: 2\ncluster:\n  id: uid-1\n";
-        assert!(matches!(identity().check(later), Err(IdentityError::Format { found: 2 })));
-        assert!(matches!(identity().check(b"- a\n"), Err(IdentityError::Unreadable { .. })));
+        assert!(matches!(
+            identity().check(later),
+            Err(IdentityError::Format { found: 2 })
+        ));
+        assert!(matches!(
+            identity().check(b"- a\n"),
+            Err(IdentityError::Unreadable { .. })
+        ));
     }
 }

@@ -60,7 +60,10 @@ fn subject(batch: &Batch, details: &BTreeMap<usize, Details>, cluster_name: &str
     if batch.first_sync && changes.iter().all(|change| change.before.is_none()) {
         let kinds: BTreeSet<_> = changes.iter().map(|change| &change.kind).collect();
         let (objects, types) = (count(changes.len(), "object"), count(kinds.len(), "type"));
-        return format!("{}: first sync, {objects} of {types}", printable(cluster_name));
+        return format!(
+            "{}: first sync, {objects} of {types}",
+            printable(cluster_name)
+        );
     }
     if let [change] = changes.as_slice() {
         return only_object(change, details.get(&0));
@@ -69,14 +72,25 @@ fn subject(batch: &Batch, details: &BTreeMap<usize, Details>, cluster_name: &str
         return text;
     }
     let mut text = match namespaces(changes).as_slice() {
-        [Some(namespace)] => format!("{}: {}", printable(namespace), count(changes.len(), "object")),
+        [Some(namespace)] => format!(
+            "{}: {}",
+            printable(namespace),
+            count(changes.len(), "object")
+        ),
         [None] => format!("cluster: {}", count(changes.len(), "object")),
         several => {
             let namespaces = several.iter().flatten().count();
-            format!("{} in {}", count(changes.len(), "object"), count(namespaces, "namespace"))
+            format!(
+                "{} in {}",
+                count(changes.len(), "object"),
+                count(namespaces, "namespace")
+            )
         }
     };
-    let verbs: Vec<_> = tally(changes).into_iter().map(|(verb, n)| format!("{n} {verb}")).collect();
+    let verbs: Vec<_> = tally(changes)
+        .into_iter()
+        .map(|(verb, n)| format!("{n} {verb}"))
+        .collect();
     let _ = write!(text, " ({})", verbs.join(", "));
     if batch.first_sync {
         text.push_str(" while nobody recorded");
@@ -89,14 +103,27 @@ fn only_object(change: &Change, details: Option<&Details>) -> String {
     if let Some(namespace) = &change.namespace {
         let _ = write!(text, "{}: ", printable(namespace));
     }
-    let _ = write!(text, "{} {} {}", imperative(change), change.kind, printable(&change.name));
-    let fields = details.map(|details| details.fields.as_slice()).unwrap_or_default();
+    let _ = write!(
+        text,
+        "{} {} {}",
+        imperative(change),
+        change.kind,
+        printable(&change.name)
+    );
+    let fields = details
+        .map(|details| details.fields.as_slice())
+        .unwrap_or_default();
     if !fields.is_empty() {
         let mut shown: Vec<_> = fields.iter().map(|path| last_part(path)).collect();
         shown.dedup();
         let more = shown.len() > SUBJECT_FIELDS;
         shown.truncate(SUBJECT_FIELDS);
-        let _ = write!(text, " ({}{})", shown.join(", "), if more { ", …" } else { "" });
+        let _ = write!(
+            text,
+            " ({}{})",
+            shown.join(", "),
+            if more { ", …" } else { "" }
+        );
     }
     if let Action::Remove(removal) = &change.action
         && let Some(why) = reason(removal)
@@ -116,7 +143,13 @@ fn namespace_or_definition(changes: &[Change]) -> Option<String> {
         matches!(&*change.kind, "Namespace" | "CustomResourceDefinition")
             && change.namespace.is_none()
     })?;
-    let others = || changes.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, c)| c);
+    let others = || {
+        changes
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at)
+            .map(|(_, c)| c)
+    };
     let belongs = |change: &Change| match &*root.kind {
         "Namespace" => change.namespace.as_deref() == Some(&*root.name),
         _ => crate::object::MirrorPath::parse(&change.path)
@@ -133,7 +166,10 @@ fn namespace_or_definition(changes: &[Change]) -> Option<String> {
 }
 
 fn namespaces(changes: &[Change]) -> Vec<Option<&str>> {
-    let set: BTreeSet<_> = changes.iter().map(|change| change.namespace.as_deref()).collect();
+    let set: BTreeSet<_> = changes
+        .iter()
+        .map(|change| change.namespace.as_deref())
+        .collect();
     set.into_iter().collect()
 }
 
@@ -141,7 +177,12 @@ fn tally(changes: &[Change]) -> Vec<(&'static str, usize)> {
     let verbs = ["created", "changed", "recreated", "deleted"];
     verbs
         .into_iter()
-        .map(|verb| (verb, changes.iter().filter(|change| past(change) == verb).count()))
+        .map(|verb| {
+            (
+                verb,
+                changes.iter().filter(|change| past(change) == verb).count(),
+            )
+        })
         .filter(|(_, n)| *n > 0)
         .collect()
 }
@@ -208,7 +249,10 @@ fn by_object(text: &mut String, changes: &[Change], details: &BTreeMap<usize, De
             }
         }
         match &change.action {
-            Action::Put { writer: Some(writer), .. } => {
+            Action::Put {
+                writer: Some(writer),
+                ..
+            } => {
                 let _ = write!(text, " [{}]", printable(&writer.manager));
             }
             Action::Put { .. } => {}
@@ -232,7 +276,10 @@ fn trailers(text: &mut String, batch: &Batch, cluster_id: &str) {
         .changes
         .iter()
         .filter_map(|change| match &change.action {
-            Action::Put { writer: Some(writer), .. } => Some(&*writer.manager),
+            Action::Put {
+                writer: Some(writer),
+                ..
+            } => Some(&*writer.manager),
             _ => None,
         })
         .collect();
@@ -242,10 +289,18 @@ fn trailers(text: &mut String, batch: &Batch, cluster_id: &str) {
         }
     }
     for (directory, cause) in batch.unknown.iter().take(TRAILERS) {
-        let _ = writeln!(text, "Strandline-Unknown: {} ({cause})", printable(directory));
+        let _ = writeln!(
+            text,
+            "Strandline-Unknown: {} ({cause})",
+            printable(directory)
+        );
     }
     if batch.unknown.len() > TRAILERS {
-        let _ = writeln!(text, "Strandline-Unknown: {} more", batch.unknown.len() - TRAILERS);
+        let _ = writeln!(
+            text,
+            "Strandline-Unknown: {} more",
+            batch.unknown.len() - TRAILERS
+        );
     }
 }
 
@@ -274,7 +329,11 @@ fn last_part(path: &str) -> &str {
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || is_format(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if c.is_control() || is_format(c) {
+            out.extend(c.escape_unicode())
+        } else {
+            out.push(c)
+        }
     }
     out
 }
@@ -304,9 +363,18 @@ mod tests {
     }
 
     fn put(manager: &str) -> Action {
-        let writer =
-            Some(Writer { manager: manager.into(), ..Writer::default() });
-        Action::Put { blob_id: BlobId::of(b"new"), bytes: None, spilled: false, writer }
+        let writer = Some(Writer {
+            manager: manager.to_owned().into(),
+            time: "".into(),
+            operation: "Update".into(),
+            subresource: "".into(),
+        });
+        Action::Put {
+            blob_id: BlobId::of(b"new"),
+            bytes: None,
+            spilled: false,
+            writer,
+        }
     }
 
     fn gone() -> Action {
@@ -314,7 +382,12 @@ mod tests {
     }
 
     fn batch(changes: Vec<Change>) -> Batch {
-        Batch { first_sync: false, changes, unknown: BTreeMap::new(), digested: false }
+        Batch {
+            first_sync: false,
+            changes,
+            unknown: BTreeMap::new(),
+            digested: false,
+        }
     }
 
     #[test]
@@ -340,22 +413,38 @@ mod tests {
             change(Some("shop"), "Service", "web", gone()),
         ];
         let text = commit_message(&batch(changes), &BTreeMap::new(), "u", "prod");
-        assert!(text.starts_with("delete Namespace shop with 2 objects\n"), "{text}");
+        assert!(
+            text.starts_with("delete Namespace shop with 2 objects\n"),
+            "{text}"
+        );
         let changes = vec![
             change(None, "Namespace", "shop", gone()),
             change(Some("other"), "Service", "web", gone()),
         ];
         let text = commit_message(&batch(changes), &BTreeMap::new(), "u", "prod");
-        assert!(text.starts_with("2 objects in 1 namespace (2 deleted)\n"), "{text}");
+        assert!(
+            text.starts_with("2 objects in 1 namespace (2 deleted)\n"),
+            "{text}"
+        );
     }
 
     #[test]
     fn many_objects_are_counted_and_capped() {
         let changes: Vec<_> = (0..500)
-            .map(|n| change(Some(if n % 2 == 0 { "a" } else { "b" }), "Service", &n.to_string(), put("m")))
+            .map(|n| {
+                change(
+                    Some(if n % 2 == 0 { "a" } else { "b" }),
+                    "Service",
+                    &n.to_string(),
+                    put("m"),
+                )
+            })
             .collect();
         let text = commit_message(&batch(changes), &BTreeMap::new(), "u", "prod");
-        assert!(text.starts_with("500 objects in 2 namespaces (500 created)\n"), "{text}");
+        assert!(
+            text.starts_with("500 objects in 2 namespaces (500 created)\n"),
+            "{text}"
+        );
         assert!(text.contains("… and 300 more\n"));
     }
 
@@ -369,13 +458,19 @@ mod tests {
             "prod",
         );
         assert!(!text.contains("\nSigned-off-by"), "{text}");
-        assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}'), "{text}");
+        assert!(
+            !text.contains('\u{1b}') && !text.contains('\u{202e}'),
+            "{text}"
+        );
         assert!(text.contains("K8s-Manager: a\\u{a}b"), "{text}");
     }
 
     #[test]
     fn the_last_part_of_a_path_is_what_people_call_the_field() {
-        assert_eq!(last_part("metadata.annotations[\"a.b/c\"]"), "annotations[\"a.b/c\"]");
+        assert_eq!(
+            last_part("metadata.annotations[\"a.b/c\"]"),
+            "annotations[\"a.b/c\"]"
+        );
         assert_eq!(last_part("spec.ports[name=a.b].port"), "port");
     }
 }

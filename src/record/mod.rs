@@ -19,6 +19,8 @@ mod pipeline;
 mod recorder;
 mod stage;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use cursor::{CURSOR_REF, read as read_cursor};

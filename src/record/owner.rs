@@ -37,6 +37,8 @@ impl<S: Send + 'static> Owner<S> {
             let _ = reply.send(job(owned));
         }));
         sent.expect("the thread lives as long as its jobs do not panic");
-        answer.await.expect("the thread answers every job that it takes")
+        answer
+            .await
+            .expect("the thread answers every job that it takes")
     }
 }

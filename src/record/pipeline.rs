@@ -23,7 +23,11 @@ pub struct Pipeline {
 impl Pipeline {
     /// Prepares the work on the objects of `api_type`.
     pub fn new(api_type: Arc<ApiType>, rules: Arc<TypeRules>, digest_key: Arc<DigestKey>) -> Self {
-        Self { api_type, rules, digest_key }
+        Self {
+            api_type,
+            rules,
+            digest_key,
+        }
     }
 
     /// Turns an object as the server sent it into what its file shall be.
@@ -31,15 +35,31 @@ impl Pipeline {
         let key = object.key(&self.api_type)?;
         let path = key.path().into_boxed_str();
         let terminating = object.metadata_text("deletionTimestamp").is_some();
-        let writer = object.managed_fields.as_deref().and_then(owners::last_writer);
+        let writer = object
+            .managed_fields
+            .as_deref()
+            .and_then(owners::last_writer)
+            .map(owners::Writer::into_owned);
         let content = match self.rules.apply(&mut object, &key, &self.digest_key) {
-            Verdict::Drop { rule } => Content::LeftOut { rule: rule.as_str().into() },
+            Verdict::Drop { rule } => Content::LeftOut {
+                rule: rule.as_str().into(),
+            },
             Verdict::Keep { digested } => {
                 let mut bytes = Vec::with_capacity(2 << 10);
                 canonical::emit(&object.value, &mut bytes);
-                Content::File { blob_id: BlobId::of(&bytes), bytes, digested: digested > 0 }
+                Content::File {
+                    blob_id: BlobId::of(&bytes),
+                    bytes,
+                    digested: digested > 0,
+                }
             }
         };
-        Ok(Staged { key, path, content, terminating, writer })
+        Ok(Staged {
+            key,
+            path,
+            content,
+            terminating,
+            writer,
+        })
     }
 }

@@ -203,7 +203,11 @@ impl Recorder {
 
     /// (type, scope) pairs that delivered, and all of them.
     pub fn sync_progress(&self) -> (usize, usize) {
-        let done = self.feeds.values().filter(|feed| feed.status != Status::Pending).count();
+        let done = self
+            .feeds
+            .values()
+            .filter(|feed| feed.status != Status::Pending)
+            .count();
         (done, self.feeds.len())
     }
 
@@ -239,11 +243,19 @@ impl Recorder {
     /// When [`Input::Tick`] is due; `None` where only events can bring anything new.
     pub fn deadline(&self) -> Option<Duration> {
         if !self.synced {
-            let pending = self.feeds.values().filter(|state| state.status == Status::Pending);
-            return pending.map(|state| state.heard + self.options.sync_timeout).min();
+            let pending = self
+                .feeds
+                .values()
+                .filter(|state| state.status == Status::Pending);
+            return pending
+                .map(|state| state.heard + self.options.sync_timeout)
+                .min();
         }
         let closes = self.window.closes(self.stage.ready());
-        [closes, self.window.hold_ends()].into_iter().flatten().min()
+        [closes, self.window.hold_ends()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Takes one input and returns what to do about it, in order.
@@ -279,7 +291,8 @@ impl Recorder {
                 if self.window.hold_ends().is_some_and(|end| end <= now) {
                     self.stage.release(None);
                     self.window.none_held();
-                    self.window.changed(now.saturating_sub(self.window.max_age()));
+                    self.window
+                        .changed(now.saturating_sub(self.window.max_age()));
                 }
                 self.expire(now);
             }
@@ -367,17 +380,28 @@ impl Recorder {
         if exists(&format!("cluster/{DEFINITIONS}/{directory}.yaml")) {
             return true;
         }
-        let Some((_, group)) = directory.split_once('.') else { return false };
+        let Some((_, group)) = directory.split_once('.') else {
+            return false;
+        };
         self.index.paths(API_SERVICES, None).iter().any(|path| {
             exists(path)
-                && MirrorPath::parse(path)
-                    .is_some_and(|parts| parts.stem.split_once('.').is_some_and(|(_, g)| g == group))
+                && MirrorPath::parse(path).is_some_and(|parts| {
+                    parts.stem.split_once('.').is_some_and(|(_, g)| g == group)
+                })
         })
     }
 
     fn staged(&mut self, now: Duration, id: FeedId, staged: Staged, effects: &mut Vec<Effect>) {
-        let Some(state) = self.heard(id, now) else { return };
-        let Staged { key, path, content, terminating, writer } = staged;
+        let Some(state) = self.heard(id, now) else {
+            return;
+        };
+        let Staged {
+            key,
+            path,
+            content,
+            terminating,
+            writer,
+        } = staged;
         if let Some(seen) = &mut state.listing {
             seen.insert(path.clone());
         }
@@ -389,13 +413,22 @@ impl Recorder {
             }
         }
         let outcome = match content {
-            Content::File { blob_id, bytes, digested } => {
+            Content::File {
+                blob_id,
+                bytes,
+                digested,
+            } => {
                 self.digested |= digested;
-                self.stage.put(&self.index, &key, &path, blob_id, bytes, writer)
+                self.stage
+                    .put(&self.index, &key, &path, blob_id, bytes, writer)
             }
-            Content::LeftOut { rule } => {
-                self.stage.remove(&self.index, &path, (&key).into(), Removal::Rule(rule), false)
-            }
+            Content::LeftOut { rule } => self.stage.remove(
+                &self.index,
+                &path,
+                (&key).into(),
+                Removal::Rule(rule),
+                false,
+            ),
         };
         self.note(now, outcome);
         if self.stage.bytes() > SPILL_BYTES {
@@ -404,14 +437,21 @@ impl Recorder {
     }
 
     fn deleted(&mut self, now: Duration, id: FeedId, key: &ObjectKey) {
-        let Some(state) = self.heard(id, now) else { return };
+        let Some(state) = self.heard(id, now) else {
+            return;
+        };
         let path = key.path();
         if let Some(seen) = &mut state.listing {
             seen.remove(&*path);
         }
         let held = self.synced
-            && key.namespace.as_ref().is_some_and(|namespace| self.terminating.contains(namespace));
-        let outcome = self.stage.remove(&self.index, &path, key.into(), Removal::Deleted, held);
+            && key
+                .namespace
+                .as_ref()
+                .is_some_and(|namespace| self.terminating.contains(namespace));
+        let outcome = self
+            .stage
+            .remove(&self.index, &path, key.into(), Removal::Deleted, held);
         if held && outcome == Outcome::Staged {
             self.window.held(now);
         } else {
@@ -436,9 +476,13 @@ impl Recorder {
         resource_version: String,
         effects: &mut Vec<Effect>,
     ) {
-        let total = self.index.len();
-        let Some(state) = self.heard(id, now) else { return };
-        let Some(seen) = state.listing.take() else { return };
+        let Some(state) = self.feeds.get_mut(&id) else {
+            return;
+        };
+        state.heard = now;
+        let Some(seen) = state.listing.take() else {
+            return;
+        };
         state.resource_version = Some(resource_version);
         let namespace = match &state.feed.scope {
             Scope::Cluster => None,
@@ -447,10 +491,13 @@ impl Recorder {
         let directory = state.directory.clone();
         let mut missing = self.index.paths(&directory, namespace.as_deref());
         missing.retain(|path| !seen.contains(&**path));
-        if missing.len() > FEW_DELETIONS && missing.len() * LARGE_SHARE > total && !state.suspicious
-        {
+        let many = missing.len() > FEW_DELETIONS && missing.len() * LARGE_SHARE > self.index.len();
+        if many && !state.suspicious {
             state.suspicious = true;
-            effects.push(Effect::DeletionsWithheld { feed: id, count: missing.len() });
+            effects.push(Effect::DeletionsWithheld {
+                feed: id,
+                count: missing.len(),
+            });
             effects.push(Effect::Relist(id));
             return;
         }
@@ -473,10 +520,16 @@ impl Recorder {
     }
 
     fn remove_path(&mut self, now: Duration, path: &str, kind: &str, removal: Removal) {
-        let Some(parts) = MirrorPath::parse(path) else { return };
+        let Some(parts) = MirrorPath::parse(path) else {
+            return;
+        };
         let name = parts.name().unwrap_or_else(|| parts.stem.to_owned());
         let namespace = parts.namespace_name();
-        let named = Named { kind, namespace: namespace.as_deref(), name: &name };
+        let named = Named {
+            kind,
+            namespace: namespace.as_deref(),
+            name: &name,
+        };
         let outcome = self.stage.remove(&self.index, path, named, removal, false);
         self.note(now, outcome);
     }
@@ -491,7 +544,9 @@ impl Recorder {
 
     fn unknown_feed(&mut self, now: Duration, id: FeedId, cause: Cause) {
         let synced = self.synced;
-        let Some(state) = self.feeds.get_mut(&id) else { return };
+        let Some(state) = self.feeds.get_mut(&id) else {
+            return;
+        };
         // A refusal settles the first sync at once; what may pass in a moment gets its time.
         let settles = cause.is_blind_spot() || state.status != Status::Pending || synced;
         if settles {
@@ -515,9 +570,15 @@ impl Recorder {
         }
         let settles = !self.synced
             && self.served.is_some()
-            && self.feeds.values().all(|state| state.status != Status::Pending);
+            && self
+                .feeds
+                .values()
+                .all(|state| state.status != Status::Pending);
         let due = self.synced
-            && self.window.closes(self.stage.ready()).is_some_and(|closes| closes <= now);
+            && self
+                .window
+                .closes(self.stage.ready())
+                .is_some_and(|closes| closes <= now);
         // A flush before the first sync is settled would record half a cluster.
         let flush = std::mem::take(&mut self.flush) && self.synced;
         if flush {
@@ -542,7 +603,12 @@ impl Recorder {
                     })
                     .collect();
                 let (unknown, digested) = (self.unknown(), self.digested);
-                effects.push(Effect::Commit(Batch { first_sync, changes, unknown, digested }));
+                effects.push(Effect::Commit(Batch {
+                    first_sync,
+                    changes,
+                    unknown,
+                    digested,
+                }));
             }
             if first_sync {
                 effects.push(Effect::Synced);
@@ -553,7 +619,9 @@ impl Recorder {
 
 /// Whether `directory` belongs to a group of which nothing is known.
 fn is_unknown(groups: &BTreeSet<Box<str>>, directory: &str) -> bool {
-    directory.split_once('.').is_some_and(|(_, group)| groups.contains(group))
+    directory
+        .split_once('.')
+        .is_some_and(|(_, group)| groups.contains(group))
 }
 
 fn lies_in(path: &str, directory: &str, namespace: Option<&str>) -> bool {

@@ -8,6 +8,9 @@ use crate::mirror::{BlobId, Index};
 use crate::object::{ApiType, ObjectKey};
 use crate::owners::Writer;
 
+/// The field manager that wrote an object last.
+pub type LastWriter = Writer<'static>;
+
 /// An object as it is to be written.
 #[derive(Debug)]
 pub struct Staged {
@@ -20,7 +23,7 @@ pub struct Staged {
     /// The object carries a `deletionTimestamp`.
     pub terminating: bool,
     /// The field manager that wrote it last.
-    pub writer: Option<Writer>,
+    pub writer: Option<LastWriter>,
 }
 
 /// What a file shall be.
@@ -86,7 +89,7 @@ pub enum Action {
         /// They are in the open pack already; kept here for the message alone.
         spilled: bool,
         /// Who wrote the object last.
-        writer: Option<Writer>,
+        writer: Option<LastWriter>,
     },
     /// The file goes.
     Remove(Removal),
@@ -174,10 +177,19 @@ impl Stage {
         path: &str,
         blob_id: BlobId,
         bytes: Vec<u8>,
-        writer: Option<Writer>,
+        writer: Option<LastWriter>,
     ) -> Outcome {
-        if let Some(Pending { change: Change { action: Action::Put { blob_id: staged, .. }, .. }, .. }) =
-            self.pending.get(path)
+        if let Some(Pending {
+            change:
+                Change {
+                    action:
+                        Action::Put {
+                            blob_id: staged, ..
+                        },
+                    ..
+                },
+            ..
+        }) = self.pending.get(path)
             && *staged == blob_id
         {
             return Outcome::Nothing;
@@ -185,16 +197,34 @@ impl Stage {
         let earlier = self.drop_pending(path);
         let before = index.get(path);
         if before == Some(blob_id) {
-            return if earlier.is_some() { Outcome::Reverted } else { Outcome::Nothing };
+            return if earlier.is_some() {
+                Outcome::Reverted
+            } else {
+                Outcome::Nothing
+            };
         }
         let recreated = earlier.is_some_and(|pending| {
             pending.change.recreated
-                || matches!(pending.change.action, Action::Remove(Removal::Deleted | Removal::NotListed))
+                || matches!(
+                    pending.change.action,
+                    Action::Remove(Removal::Deleted | Removal::NotListed)
+                )
         });
         self.bytes += bytes.len();
-        let action = Action::Put { blob_id, bytes: Some(bytes), spilled: false, writer };
+        let action = Action::Put {
+            blob_id,
+            bytes: Some(bytes),
+            spilled: false,
+            writer,
+        };
         let change = change(key, path, before, action, recreated);
-        self.pending.insert(path.into(), Pending { change, held: false });
+        self.pending.insert(
+            path.into(),
+            Pending {
+                change,
+                held: false,
+            },
+        );
         Outcome::Staged
     }
 
@@ -213,7 +243,11 @@ impl Stage {
         }
         let earlier = self.drop_pending(path).is_some();
         let Some(before) = index.get(path) else {
-            return if earlier { Outcome::Reverted } else { Outcome::Nothing };
+            return if earlier {
+                Outcome::Reverted
+            } else {
+                Outcome::Nothing
+            };
         };
         let change = Change {
             path: path.into(),
@@ -232,7 +266,9 @@ impl Stage {
     /// Lets go of everything that waited for `namespace`, or for any where it is `None`.
     pub(crate) fn release(&mut self, namespace: Option<&str>) {
         for pending in self.pending.values_mut() {
-            if pending.held && namespace.is_none_or(|ns| pending.change.namespace.as_deref() == Some(ns)) {
+            if pending.held
+                && namespace.is_none_or(|ns| pending.change.namespace.as_deref() == Some(ns))
+            {
                 pending.held = false;
                 self.held -= 1;
             }
@@ -247,7 +283,13 @@ impl Stage {
         let mut kept = 0;
         for pending in self.pending.values_mut() {
             let changed = pending.change.before.is_some();
-            if let Action::Put { blob_id, bytes, spilled, .. } = &mut pending.change.action {
+            if let Action::Put {
+                blob_id,
+                bytes,
+                spilled,
+                ..
+            } = &mut pending.change.action
+            {
                 let detailed = changed && kept < DETAILED;
                 kept += usize::from(detailed);
                 if *spilled {
@@ -293,7 +335,10 @@ impl Stage {
                 continue;
             }
             self.bytes += unspilled(&change.action);
-            self.pending.entry(change.path.clone()).or_insert(Pending { change, held: false });
+            self.pending.entry(change.path.clone()).or_insert(Pending {
+                change,
+                held: false,
+            });
         }
         lost
     }
@@ -310,13 +355,21 @@ pub(crate) struct Named<'a> {
 impl<'a> From<&'a ObjectKey> for Named<'a> {
     fn from(key: &'a ObjectKey) -> Self {
         let ApiType { kind, .. } = &*key.api_type;
-        Self { kind, namespace: key.namespace.as_deref(), name: &key.name }
+        Self {
+            kind,
+            namespace: key.namespace.as_deref(),
+            name: &key.name,
+        }
     }
 }
 
 fn unspilled(action: &Action) -> usize {
     match action {
-        Action::Put { bytes: Some(bytes), spilled: false, .. } => bytes.len(),
+        Action::Put {
+            bytes: Some(bytes),
+            spilled: false,
+            ..
+        } => bytes.len(),
         _ => 0,
     }
 }
@@ -328,7 +381,11 @@ fn change(
     action: Action,
     recreated: bool,
 ) -> Change {
-    let Named { kind, namespace, name } = key.into();
+    let Named {
+        kind,
+        namespace,
+        name,
+    } = key.into();
     Change {
         path: path.into(),
         kind: kind.into(),

@@ -89,7 +89,10 @@ impl Relister {
     pub(super) fn relist(&self, id: FeedId) {
         // A poisoned lock means that a feed task panicked while inserting; nothing is lost by
         // going on with what the map holds.
-        let handles = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let handles = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(handle) = handles.get(&id) {
             handle.relist();
         }
@@ -164,12 +167,14 @@ impl Supervisor {
         for one in found.types.values() {
             let api_type = &one.api_type;
             served.directories.insert(api_type.directory());
-            let rules = match self.plan.rules.plan(api_type) {
+            let rules: Arc<TypeRules> = match self.plan.rules.plan(api_type) {
                 TypePlan::Dropped { rule } => {
-                    served.left_out.insert(api_type.directory(), rule.as_str().into());
+                    served
+                        .left_out
+                        .insert(api_type.directory(), rule.as_str().into());
                     continue;
                 }
-                TypePlan::Watched(rules) => Arc::new(rules),
+                TypePlan::Watched(rules) => Arc::from(rules),
             };
             if !one.watch {
                 debug!(%api_type, "cannot be watched, is not read");
@@ -187,7 +192,7 @@ impl Supervisor {
         // What may not be known of a type that a stale group served before is its feed's to say.
         let running: BTreeSet<_> = self.feeds.keys().map(|(t, _)| t.group.clone()).collect();
         served.unknown_groups.retain(|group| {
-            !running.contains(group) && !self.drops_group(group)
+            !running.contains(group) && self.plan.rules.drops_group(group).is_none()
         });
         for ((api_type, scope), rules) in wanted {
             if !self.feeds.contains_key(&(api_type.clone(), scope.clone())) {
@@ -195,7 +200,10 @@ impl Supervisor {
                 self.feeds.insert((api_type, scope), feed);
             }
         }
-        let mut handles = self.relist.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut handles = self
+            .relist
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let ids: BTreeSet<_> = self.feeds.values().map(|feed| feed.id).collect();
         handles.retain(|id, _| ids.contains(id));
         drop(handles);
@@ -208,20 +216,12 @@ impl Supervisor {
                 scope: scope.clone(),
             })
             .collect();
-        info!(types = served.directories.len(), feeds = served.feeds.len(), "discovery is complete");
+        info!(
+            types = served.directories.len(),
+            feeds = served.feeds.len(),
+            "discovery is complete"
+        );
         served
-    }
-
-    /// Whether a rule leaves out whatever `group` may serve: then nothing of it is unknown.
-    fn drops_group(&self, group: &str) -> bool {
-        let any = ApiType {
-            group: group.into(),
-            version: "".into(),
-            resource: "".into(),
-            kind: "".into(),
-            namespaced: true,
-        };
-        matches!(self.plan.rules.plan(&any), TypePlan::Dropped { .. })
     }
 
     fn scopes(&self, api_type: &ApiType) -> Vec<Scope> {
@@ -231,17 +231,29 @@ impl Supervisor {
         if !api_type.namespaced {
             return Vec::new();
         }
-        self.plan.namespaces.iter().map(|ns| Scope::Namespace(ns.as_str().into())).collect()
+        self.plan
+            .namespaces
+            .iter()
+            .map(|ns| Scope::Namespace(ns.as_str().into()))
+            .collect()
     }
 
-    fn start(&mut self, api_type: &Arc<ApiType>, scope: &Scope, rules: Arc<TypeRules>) -> RunningFeed {
+    fn start(
+        &mut self,
+        api_type: &Arc<ApiType>,
+        scope: &Scope,
+        rules: Arc<TypeRules>,
+    ) -> RunningFeed {
         let id = FeedId(self.next_id);
         self.next_id += 1;
         let selectors = Selectors {
             label: rules.label_selector.clone(),
             field: rules.field_selector.clone(),
         };
-        let cursor = self.plan.cursor.remove(&((**api_type).clone(), scope.clone()));
+        let cursor = self
+            .plan
+            .cursor
+            .remove(&((**api_type).clone(), scope.clone()));
         let reflector = Reflector::new(
             self.cluster.clone(),
             api_type.clone(),
@@ -289,7 +301,10 @@ impl Drop for FeedTask {
 impl FeedTask {
     async fn run(mut self, mut reflector: Reflector) {
         let defines_types = matches!(
-            (&*reflector.api_type().group, &*reflector.api_type().resource),
+            (
+                &*reflector.api_type().group,
+                &*reflector.api_type().resource
+            ),
             ("apiextensions.k8s.io", "customresourcedefinitions")
                 | ("apiregistration.k8s.io", "apiservices")
         );
@@ -381,5 +396,11 @@ async fn send(
     } else {
         memory.clone().acquire_many_owned(share).await.ok()
     };
-    sender.send(Envelope { input, _memory: memory }).await.is_ok()
+    sender
+        .send(Envelope {
+            input,
+            _memory: memory,
+        })
+        .await
+        .is_ok()
 }

@@ -33,7 +33,11 @@ pub fn start_logging(options: LogOptions) {
         .with_ansi(options.color)
         .with_writer(options.writer);
     // Only a second call can fail, and the first one's choice stands.
-    let _ = if options.json { builder.json().try_init() } else { builder.try_init() };
+    let _ = if options.json {
+        builder.json().try_init()
+    } else {
+        builder.try_init()
+    };
 }
 
 /// RFC 3339 in UTC.
