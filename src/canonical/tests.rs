@@ -85,7 +85,8 @@ fn check_laws(value: &Value) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(Config::with_cases(512))]
+    // A case that fails is printed in its smallest form, and becomes a test with a name.
+    #![proptest_config(Config { failure_persistence: None, ..Config::with_cases(512) })]
 
     #[test]
     fn any_value_comes_back(value in strategy::value()) {
@@ -168,6 +169,7 @@ fn styles() {
         ("a\n\n", "|+\n  a\n"),
         ("a \nb", "\"a \\nb\""),
         (" a\nb", "\" a\\nb\""),
+        ("a\nb ", "\"a\\nb \""),
     ];
     for (value, expected) in cases {
         assert_eq!(text_of(&json!(value)), format!("{expected}\n"));
