@@ -22,7 +22,7 @@ const LONGEST_SIMPLE_KEY: usize = 1000;
 
 /// Appends `value` to `out` as one YAML document, without `---`, ending in a newline.
 ///
-/// The bytes are a function of the value alone. [`read`](super::read) gives the value back.
+/// The bytes are a function of the value alone. [`read()`](super::read()) gives the value back.
 pub fn emit(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Object(map) if !map.is_empty() => emit_map(map, 0, out),

@@ -302,8 +302,6 @@ impl TagKind {
     fn of(tag: Option<&Tag>, style: ScalarStyle) -> Self {
         match tag {
             None if style == ScalarStyle::Plain => Self::Plain,
-            // Go resolves a scalar with the tag `!` even where it is quoted.
-            Some(tag) if tag.handle.is_empty() && tag.suffix == "!" => Self::Plain,
             Some(tag) if tag.is_yaml_core_schema() => match tag.suffix.as_str() {
                 "null" => Self::Null,
                 "bool" => Self::Bool,

@@ -1,6 +1,6 @@
 //! JSON value → canonical YAML bytes, and the one reader for data: YAML bytes → JSON value.
 //!
-//! Pure: no I/O, no clock. What [`emit`] writes is the mirror's file format: the same value gives
+//! Pure: no I/O, no clock. What [`emit()`] writes is the mirror's file format: the same value gives
 //! the same bytes, and kubectl, YAML 1.1 and YAML 1.2 readers all read the same value back. A
 //! change of a single byte here rewrites every file of every user.
 

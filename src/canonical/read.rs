@@ -96,7 +96,7 @@ pub fn read(text: &[u8]) -> Result<Value, ReadError> {
     }
 }
 
-/// Reads every document of a stream, each as [`read`] does. Documents that are empty or null are
+/// Reads every document of a stream, each as [`read()`] does. Documents that are empty or null are
 /// left out, as kubectl does.
 pub fn read_all(text: &[u8]) -> Result<Vec<Document>, ReadError> {
     let mut documents = documents(text)?;
