@@ -72,12 +72,14 @@ pub(super) struct Supervisor {
 
 struct RunningFeed {
     id: FeedId,
-    task: AbortHandle,
+    task: Option<AbortHandle>,
 }
 
 impl Drop for RunningFeed {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -126,10 +128,14 @@ impl Supervisor {
             match self.cluster.discover(known.as_ref()).await {
                 Ok(found) => {
                     if known.as_ref() != Some(&found) {
-                        let served = self.apply(&found);
+                        let (served, new) = self.apply(&found);
                         known = Some(found);
-                        if !self.send(Input::Served(served), 0).await {
+                        // The recorder has to know a feed before its first word.
+                        if !send(&self.sender, &self.memory, Input::Served(served), 0).await {
                             return;
+                        }
+                        for (feed, rules) in new {
+                            self.start(&feed, rules);
                         }
                         pauses.clear();
                     }
@@ -152,12 +158,8 @@ impl Supervisor {
         }
     }
 
-    async fn send(&self, input: Input, bytes: usize) -> bool {
-        send(&self.sender, &self.memory, input, bytes).await
-    }
-
-    /// Starts and ends feeds so that they fit what is served.
-    fn apply(&mut self, found: &Discovered) -> Served {
+    /// Ends the feeds of what is not served any more; returns those that are to be started.
+    fn apply(&mut self, found: &Discovered) -> (Served, Vec<(Feed, Arc<TypeRules>)>) {
         let mut served = Served {
             whole_cluster: self.plan.namespaces.is_empty(),
             unknown_groups: found.stale_groups.clone(),
@@ -194,11 +196,23 @@ impl Supervisor {
         served.unknown_groups.retain(|group| {
             !running.contains(group) && self.plan.rules.drops_group(group).is_none()
         });
+        let mut new = Vec::new();
         for ((api_type, scope), rules) in wanted {
-            if !self.feeds.contains_key(&(api_type.clone(), scope.clone())) {
-                let feed = self.start(&api_type, &scope, rules);
-                self.feeds.insert((api_type, scope), feed);
+            if self.feeds.contains_key(&(api_type.clone(), scope.clone())) {
+                continue;
             }
+            let id = FeedId(self.next_id);
+            self.next_id += 1;
+            let feed = RunningFeed { id, task: None };
+            self.feeds.insert((api_type.clone(), scope.clone()), feed);
+            new.push((
+                Feed {
+                    id,
+                    api_type,
+                    scope,
+                },
+                rules,
+            ));
         }
         let mut handles = self
             .relist
@@ -221,7 +235,7 @@ impl Supervisor {
             feeds = served.feeds.len(),
             "discovery is complete"
         );
-        served
+        (served, new)
     }
 
     fn scopes(&self, api_type: &ApiType) -> Vec<Scope> {
@@ -238,14 +252,12 @@ impl Supervisor {
             .collect()
     }
 
-    fn start(
-        &mut self,
-        api_type: &Arc<ApiType>,
-        scope: &Scope,
-        rules: Arc<TypeRules>,
-    ) -> RunningFeed {
-        let id = FeedId(self.next_id);
-        self.next_id += 1;
+    fn start(&mut self, feed: &Feed, rules: Arc<TypeRules>) {
+        let Feed {
+            id,
+            api_type,
+            scope,
+        } = feed;
         let selectors = Selectors {
             label: rules.label_selector.clone(),
             field: rules.field_selector.clone(),
@@ -266,9 +278,9 @@ impl Supervisor {
         self.relist
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .insert(id, reflector.relist_handle());
-        let feed = FeedTask {
-            id,
+            .insert(*id, reflector.relist_handle());
+        let task = FeedTask {
+            id: *id,
             pipeline: Pipeline::new(api_type.clone(), rules, self.plan.digest_key.clone()),
             sender: self.sender.clone(),
             memory: self.memory.clone(),
@@ -276,8 +288,9 @@ impl Supervisor {
             cluster: self.cluster.clone(),
             blind: None,
         };
-        let task = tokio::spawn(feed.run(reflector)).abort_handle();
-        RunningFeed { id, task }
+        if let Some(running) = self.feeds.get_mut(&(api_type.clone(), scope.clone())) {
+            running.task = Some(tokio::spawn(task.run(reflector)).abort_handle());
+        }
     }
 }
 
