@@ -199,6 +199,16 @@ impl Rules {
         })
     }
 
+    /// The paths that are removed from every object of a type.
+    #[cfg(test)]
+    pub(super) fn pruned_paths(&self, api_type: &ApiType) -> Vec<&FieldPath> {
+        self.rules
+            .iter()
+            .filter(|rule| rule.matches.fits_type(api_type) && rule.matches.type_decides())
+            .flat_map(|rule| &rule.prune)
+            .collect()
+    }
+
     /// 16 hex digits of the SHA-256 of the rules' text.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
