@@ -142,6 +142,31 @@ fn the_server_is_asked_to_leave_out_what_one_selector_can() {
     }
 }
 
+#[test]
+fn a_rule_with_an_exception_or_two_conditions_asks_the_server_for_nothing() {
+    for rest in [
+        "match: {labels: a}, not: [{names: [x]}]",
+        "match: {labels: 'a,b'}",
+        "match: {labels: a, names: [x]}",
+        "match: {names: ['x*']}",
+        "match: {names: ['x,y']}",
+        "match: {ownedByController: true}",
+        "match: {managedBy: [a]}",
+    ] {
+        let yaml = format!("rules: [{{name: a, reason: r, see: s, {rest}, drop: true}}]");
+        let rules = watched(&Rules::parse(&yaml).unwrap(), "widgets.example.com");
+        let selectors = (rules.label_selector, rules.field_selector);
+        assert_eq!(selectors, (None, None), "{rest}");
+    }
+    let yaml = "rules: [{name: a, reason: r, see: s, match: {namespaces: [a, b]}, drop: true},
+        {name: b, reason: r, see: s, match: {names: [c]}, drop: true}]";
+    let rules = watched(&Rules::parse(yaml).unwrap(), "widgets.example.com");
+    assert_eq!(
+        rules.field_selector.unwrap(),
+        "metadata.namespace!=a,metadata.namespace!=b,metadata.name!=c"
+    );
+}
+
 /// What a server that honours the selector never sends is what a rule drops, and nothing else.
 #[test]
 fn a_server_that_ignores_the_selectors_changes_nothing() {
