@@ -166,7 +166,7 @@ impl Match {
 
     /// The selectors that leave exactly the objects that do not fit; empty where no selector can.
     ///
-    /// Labels and fields are ANDed on the server
+    /// The server joins all of its requirements by AND
     /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/#chained-selectors>),
     /// so only the negation of a single condition can be asked for.
     pub(super) fn excluded_by_server(&self) -> Vec<Excluded> {

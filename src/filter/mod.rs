@@ -29,4 +29,4 @@ pub use apply::{TypeRules, Verdict};
 pub use digest::{DigestKey, DigestKeyError};
 pub use path::{FieldPath, FieldPathError, Segment};
 pub use plan::TypePlan;
-pub use rules::{RuleName, Rules, RulesError};
+pub use rules::{RuleInfo, RuleName, Rules, RulesError};

@@ -38,6 +38,17 @@ impl fmt::Display for RuleName {
     }
 }
 
+/// What a user is told of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleInfo<'a> {
+    /// Its name.
+    pub name: &'a RuleName,
+    /// Why it is.
+    pub reason: &'a str,
+    /// The page that says so.
+    pub see: &'a str,
+}
+
 /// Rules that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
@@ -179,9 +190,23 @@ impl Rules {
             .map(|rule| &rule.name)
     }
 
-    /// The names of all rules with the reasons shown to the user, in order.
-    pub fn reasons(&self) -> impl Iterator<Item = (&RuleName, &str)> {
-        self.rules.iter().map(|rule| (&rule.name, &*rule.reason))
+    /// All rules, in order.
+    pub fn iter(&self) -> impl Iterator<Item = RuleInfo<'_>> {
+        self.rules.iter().map(|rule| RuleInfo {
+            name: &rule.name,
+            reason: &rule.reason,
+            see: &rule.see,
+        })
+    }
+
+    /// The paths that are removed from every object of a type.
+    #[cfg(test)]
+    pub(super) fn pruned_paths(&self, api_type: &ApiType) -> Vec<&FieldPath> {
+        self.rules
+            .iter()
+            .filter(|rule| rule.matches.fits_type(api_type) && rule.matches.type_decides())
+            .flat_map(|rule| &rule.prune)
+            .collect()
     }
 
     /// 16 hex digits of the SHA-256 of the rules' text.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 /// The manager that the server invents for objects that were written before it kept track. Its
 /// entry lists every field that the object had, so it tells nothing:
 /// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#upgrading-from-client-side-apply-to-server-side-apply>.
-const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+pub(super) const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
 /// `metadata.managedFields` that is not a list of entries. Holds nothing of it.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::fields::BEFORE_FIRST_APPLY;
+
 /// The control plane's own managers. In the second in which an object is made they write beside
 /// its author, and a time in managedFields has no finer unit.
 const CONTROL_PLANE: [&str; 4] = [
@@ -72,12 +74,14 @@ impl Writer<'_> {
 
 /// The writers of everything but status, in the server's order.
 ///
+/// `before-first-apply` is none: the server invents it at the first server-side apply.
+///
 /// `managed_fields` is [`RawObject::managed_fields`](crate::object::RawObject). The field sets
 /// are skipped, not built. Text of another shape has no writers: attribution is never worth an
 /// error.
 pub fn writers(managed_fields: &RawValue) -> Vec<Writer<'_>> {
     let mut all: Vec<Writer<'_>> = serde_json::from_str(managed_fields.get()).unwrap_or_default();
-    all.retain(|writer| writer.subresource != STATUS);
+    all.retain(|writer| writer.subresource != STATUS && writer.manager != BEFORE_FIRST_APPLY);
     all
 }
 
