@@ -1,0 +1,144 @@
+//! `strandline record`.
+
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use super::output::{Output, Style};
+use super::progress::SyncProgress;
+use super::session::Session;
+use super::{Exit, Failure};
+use crate::config::{RecordArgs, RecordSettings};
+use crate::record::{Recording, Report, Summary, Until, record};
+
+/// Runs until SIGINT or SIGTERM; the first closes the batch and pushes once, the second ends at
+/// once.
+pub(super) async fn run(args: &RecordArgs, output: &Output) -> Result<Exit, Failure> {
+    let settings = RecordSettings::for_record(args)?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(stop_on_signal(stop));
+    let summary = run_recording(&settings, Until::Stopped, output, stopped).await?;
+    if summary.lost > 0 {
+        output.error(&format!("{} changes could not be committed", summary.lost));
+        return Ok(Exit::Error);
+    }
+    Ok(if summary.push_failed { Exit::Error } else { Exit::Fine })
+}
+
+/// What a run came to.
+pub(super) struct Outcome {
+    pub(super) recorded: Summary,
+    pub(super) push_failed: bool,
+}
+
+impl std::ops::Deref for Outcome {
+    type Target = Summary;
+
+    fn deref(&self) -> &Summary {
+        &self.recorded
+    }
+}
+
+/// Records into the mirror and pushes beside it.
+pub(super) async fn run_recording(
+    settings: &RecordSettings,
+    until: Until,
+    output: &Output,
+    stopped: watch::Receiver<bool>,
+) -> Result<Outcome, Failure> {
+    if settings.dry_run {
+        let recorded = super::dry_run::run(settings, output, stopped).await?;
+        return Ok(Outcome { recorded, push_failed: false });
+    }
+    let Session { cluster, mirror, remote, identity, plan, options } =
+        Session::start(settings).await?;
+    let head = mirror.head().map(|head| head.commit_id);
+    let (commits, newest) = watch::channel(head);
+    let (finish, finished) = watch::channel(false);
+    let pusher = remote.map(|remote| {
+        tokio::spawn(super::push::run(settings.clone(), remote, newest.clone(), finished))
+    });
+    let recording = Recording {
+        plan,
+        options,
+        identity,
+        cluster_name: cluster.name().to_owned(),
+        until,
+        dry_run: false,
+    };
+    let (reports, inbox) = mpsc::channel(64);
+    let shown = tokio::spawn(show(inbox, output.clone()));
+    let recorded = record(cluster.clone(), mirror, recording, reports, commits, stopped).await;
+    finish.send_replace(true);
+    let push_failed = match pusher {
+        Some(pusher) => !pusher.await.unwrap_or(false),
+        None => false,
+    };
+    // Ends when the recording has dropped its side.
+    let _ = shown.await;
+    let recorded = recorded?;
+    let metrics = cluster.metrics();
+    info!(
+        commits = recorded.commits,
+        files = recorded.files,
+        relists = metrics.relists.get(),
+        expired_events = metrics.expired_events.get(),
+        expired_statuses = metrics.expired_statuses.get(),
+        list_requests = metrics.list_requests.get(),
+        watch_requests = metrics.watch_requests.get(),
+        objects = metrics.objects.get(),
+        "stopped"
+    );
+    Ok(Outcome { recorded, push_failed })
+}
+
+/// Shows what a recording reports.
+pub(super) async fn show(mut inbox: mpsc::Receiver<Report>, output: Output) {
+    let mut progress = SyncProgress::start(&output);
+    while let Some(report) = inbox.recv().await {
+        match report {
+            Report::Progress { delivered, feeds, waiting } => {
+                progress.update(delivered, feeds, waiting);
+            }
+            Report::Committed { commit_id, subject, objects } => {
+                let id = commit_id.to_string();
+                let short = output.styled(Style::Warning, &id[..10]);
+                output.line(&format!("{short} {subject}"));
+                output.json(&json!({ "commit": id, "subject": subject, "objects": objects }));
+            }
+            Report::WouldCommit { message, objects } => {
+                output.line(&format!("would commit:\n{message}"));
+                output.json(&json!({ "wouldCommit": message, "objects": objects }));
+            }
+            Report::Synced { .. } => progress.finish(),
+        }
+    }
+}
+
+async fn stop_on_signal(stop: watch::Sender<bool>) {
+    signal().await;
+    warn!("stopping: the batch is closed and pushed once; a second signal ends at once");
+    stop.send_replace(true);
+    signal().await;
+    #[expect(clippy::exit, reason = "a person asked twice")]
+    std::process::exit(130);
+}
+
+#[cfg(unix)]
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        let _ = interrupted.await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupted => {}
+        _ = terminated.recv() => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}
