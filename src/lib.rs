@@ -25,7 +25,7 @@
 //! - [`telemetry`]: logs and metrics.
 //! - [`cli`]: one file per subcommand; the only one that prints, and the one that wires the others.
 pub mod canonical;
-// pub mod cli;
+pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod filter;

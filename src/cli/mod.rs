@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod dry_run;
 mod output;
 mod progress;
 mod push;
@@ -51,14 +52,24 @@ pub fn main() -> ExitCode {
     };
     let output = Output::new(&cli.output);
     if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "strandline", &mut std::io::stdout());
+        clap_complete::generate(
+            shell,
+            &mut Cli::command(),
+            "strandline",
+            &mut std::io::stdout(),
+        );
         return Exit::Fine.into();
     }
     output.start_logging();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
-            output.error(&format!("the asynchronous runtime cannot be started: {error}"));
+            output.error(&format!(
+                "the asynchronous runtime cannot be started: {error}"
+            ));
             return Exit::Error.into();
         }
     };

@@ -38,7 +38,11 @@ impl Output {
             ColorChoice::Never => false,
             ColorChoice::Auto => io::stdout().is_terminal() && !wants_no_color(),
         };
-        Self { args: Arc::new(args.clone()), bars: MultiProgress::new(), color }
+        Self {
+            args: Arc::new(args.clone()),
+            bars: MultiProgress::new(),
+            color,
+        }
     }
 
     /// Whether standard output holds JSON.
@@ -61,7 +65,11 @@ impl Output {
         start_logging(LogOptions {
             json: self.args.log_format == LogFormat::Json,
             color,
-            level: if self.args.quiet { 0 } else { 1 + self.args.verbose },
+            level: if self.args.quiet {
+                0
+            } else {
+                1 + self.args.verbose
+            },
             writer: BoxMakeWriter::new(move || AboveBars(bars.clone())),
         });
     }
@@ -101,18 +109,8 @@ impl Output {
     }
 
     /// An error with what caused it, on standard error.
-    pub(super) fn failure(&self, failure: &(dyn std::error::Error + Send + Sync)) {
-        let mut text = failure.to_string();
-        let mut next = failure.source();
-        while let Some(cause) = next {
-            let line = cause.to_string();
-            if !text.contains(&line) {
-                text.push_str(": ");
-                text.push_str(&line);
-            }
-            next = cause.source();
-        }
-        self.error(&text);
+    pub(super) fn failure(&self, failure: &(dyn std::error::Error + Send + Sync + 'static)) {
+        self.error(&chain(failure));
     }
 
     /// An error on standard error.
@@ -138,4 +136,19 @@ impl Write for AboveBars {
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
+}
+
+/// An error with what caused it, on one line.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let line = cause.to_string();
+        if !text.contains(&line) {
+            text.push_str(": ");
+            text.push_str(&line);
+        }
+        next = cause.source();
+    }
+    text
 }

@@ -1,15 +1,24 @@
 //! `strandline record`.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::output::{Output, Style};
 use super::progress::SyncProgress;
-use super::session::Session;
+use super::push::Pusher;
+use super::session::{Resume, Session};
 use super::{Exit, Failure};
 use crate::config::{RecordArgs, RecordSettings};
-use crate::record::{Recording, Report, Summary, Until, record};
+use crate::mirror::Store as _;
+use crate::record::{Maintain, Recording, Report, Summary, Until, record};
+use crate::remote::maintenance;
+
+/// How long one round of putting packs together may take.
+const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Runs until SIGINT or SIGTERM; the first closes the batch and pushes once, the second ends at
 /// once.
@@ -22,7 +31,11 @@ pub(super) async fn run(args: &RecordArgs, output: &Output) -> Result<Exit, Fail
         output.error(&format!("{} changes could not be committed", summary.lost));
         return Ok(Exit::Error);
     }
-    Ok(if summary.push_failed { Exit::Error } else { Exit::Fine })
+    Ok(if summary.push_failed {
+        Exit::Error
+    } else {
+        Exit::Fine
+    })
 }
 
 /// What a run came to.
@@ -48,15 +61,39 @@ pub(super) async fn run_recording(
 ) -> Result<Outcome, Failure> {
     if settings.dry_run {
         let recorded = super::dry_run::run(settings, output, stopped).await?;
-        return Ok(Outcome { recorded, push_failed: false });
+        return Ok(Outcome {
+            recorded,
+            push_failed: false,
+        });
     }
-    let Session { cluster, mirror, remote, identity, plan, options } =
-        Session::start(settings).await?;
+    let resume = match until {
+        Until::Stopped => Resume::Cursor,
+        Until::Synced => Resume::Nothing,
+    };
+    let Session {
+        cluster,
+        mirror,
+        remote,
+        remote_head,
+        identity,
+        plan,
+        options,
+    } = Session::start(settings, resume).await?;
     let head = mirror.head().map(|head| head.commit_id);
     let (commits, newest) = watch::channel(head);
     let (finish, finished) = watch::channel(false);
+    let repository = settings.repository.path.clone();
     let pusher = remote.map(|remote| {
-        tokio::spawn(super::push::run(settings.clone(), remote, newest.clone(), finished))
+        let pusher = Pusher {
+            remote,
+            repository: repository.clone(),
+            interval: settings
+                .remote
+                .as_ref()
+                .map_or(Duration::ZERO, |r| r.push_interval),
+            expected: remote_head,
+        };
+        tokio::spawn(pusher.run(newest, finished))
     });
     let recording = Recording {
         plan,
@@ -65,10 +102,19 @@ pub(super) async fn run_recording(
         cluster_name: cluster.name().to_owned(),
         until,
         dry_run: false,
+        maintain: Some(maintenance_of(repository)),
     };
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(show(inbox, output.clone()));
-    let recorded = record(cluster.clone(), mirror, recording, reports, commits, stopped).await;
+    let recorded = record(
+        cluster.clone(),
+        mirror,
+        recording,
+        reports,
+        commits,
+        stopped,
+    )
+    .await;
     finish.send_replace(true);
     let push_failed = match pusher {
         Some(pusher) => !pusher.await.unwrap_or(false),
@@ -89,7 +135,22 @@ pub(super) async fn run_recording(
         objects = metrics.objects.get(),
         "stopped"
     );
-    Ok(Outcome { recorded, push_failed })
+    Ok(Outcome {
+        recorded,
+        push_failed,
+    })
+}
+
+/// Puts the repository's packs together, by the git program.
+pub(super) fn maintenance_of(repository: PathBuf) -> Maintain {
+    Box::new(move || {
+        let repository = repository.clone();
+        Box::pin(async move {
+            maintenance(&repository, MAINTENANCE_TIMEOUT)
+                .await
+                .map_err(|failure| super::output::chain(&failure))
+        })
+    })
 }
 
 /// Shows what a recording reports.
@@ -97,10 +158,18 @@ pub(super) async fn show(mut inbox: mpsc::Receiver<Report>, output: Output) {
     let mut progress = SyncProgress::start(&output);
     while let Some(report) = inbox.recv().await {
         match report {
-            Report::Progress { delivered, feeds, waiting } => {
+            Report::Progress {
+                delivered,
+                feeds,
+                waiting,
+            } => {
                 progress.update(delivered, feeds, waiting);
             }
-            Report::Committed { commit_id, subject, objects } => {
+            Report::Committed {
+                commit_id,
+                subject,
+                objects,
+            } => {
                 let id = commit_id.to_string();
                 let short = output.styled(Style::Warning, &id[..10]);
                 output.line(&format!("{short} {subject}"));

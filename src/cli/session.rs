@@ -13,11 +13,9 @@ use super::Failure;
 use crate::cluster::{Cluster, ConnectOptions, ListMode, ReflectorOptions};
 use crate::config::{ListModeChoice, RecordSettings};
 use crate::filter::{DigestKey, DigestKeyError, Rules};
-use crate::mirror::{Author, Mirror, MirrorOptions};
-use crate::record::{
-    CURSOR_REF, IDENTITY_FILE, Identity, ReadPlan, RecorderOptions, WindowOptions, read_cursor,
-};
-use crate::remote::Remote;
+use crate::mirror::{Author, IDENTITY_FILE, Mirror, MirrorOptions, Store};
+use crate::record::{CURSOR_REF, Identity, ReadPlan, RecorderOptions, WindowOptions, read_cursor};
+use crate::remote::{Oid, Remote};
 
 /// The digest key's file in the repository; never fetched or pushed.
 const KEY_FILE: &str = "strandline.key";
@@ -30,9 +28,16 @@ pub(super) enum StartError {
     )]
     NoClusterId,
     #[error("the digest key {} cannot be {act}: {source}", path.display())]
-    KeyFile { act: &'static str, path: PathBuf, source: io::Error },
-    #[error("the digest key {} cannot be used: {source}; `head -c 32 /dev/urandom > FILE` makes one", path.display())]
-    BadKey { path: PathBuf, source: DigestKeyError },
+    KeyFile {
+        act: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("the digest key {} cannot be used: {source}; `openssl rand -hex 32 > FILE` makes one", path.display())]
+    BadKey {
+        path: PathBuf,
+        source: DigestKeyError,
+    },
     #[error(
         "the digest key of this mirror (fingerprint {fingerprint}) is not here: put it back as {}, or give it with --digest-key-file; a new key would rewrite every Secret", path.display()
     )]
@@ -46,7 +51,21 @@ pub(super) enum StartError {
     #[error(
         "branch {branch} went different ways here ({local}) and on the remote ({remote}): somebody else writes to one of them; find out who, then move the loser aside, for example with `git -C {} branch -m {branch} {branch}-old`", repository.display()
     )]
-    Diverged { branch: String, local: String, remote: String, repository: PathBuf },
+    Diverged {
+        branch: String,
+        local: String,
+        remote: String,
+        repository: PathBuf,
+    },
+}
+
+/// What a start goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// Watches go on where the last run left off.
+    Cursor,
+    /// Everything is listed: complete, whatever happened.
+    Nothing,
 }
 
 /// Everything that is needed to record.
@@ -54,6 +73,8 @@ pub(super) struct Session {
     pub(super) cluster: Cluster,
     pub(super) mirror: Mirror,
     pub(super) remote: Option<Remote>,
+    /// What the remote's branch was at the start.
+    pub(super) remote_head: Option<Oid>,
     pub(super) identity: Identity,
     pub(super) plan: ReadPlan,
     pub(super) options: RecorderOptions,
@@ -70,7 +91,12 @@ pub(super) fn connect_options(settings: &RecordSettings) -> ConnectOptions {
 pub(super) async fn connect(settings: &RecordSettings) -> Result<(Cluster, String), Failure> {
     let cluster = Cluster::connect(&connect_options(settings)).await?;
     let version = cluster.version().await?;
-    info!(cluster = cluster.name(), server = cluster.server(), version = version.git_version, "connected");
+    info!(
+        cluster = cluster.name(),
+        server = cluster.server(),
+        version = version.git_version,
+        "connected"
+    );
     let id = match (cluster.identity().await?, &settings.cluster_id) {
         (_, Some(id)) => id.clone(),
         (Some(id), None) => id,
@@ -102,31 +128,24 @@ pub(super) fn recorder_options(settings: &RecordSettings) -> RecorderOptions {
 
 impl Session {
     /// Connects, opens the mirror, and brings it and its remote together.
-    pub(super) async fn start(settings: &RecordSettings) -> Result<Self, Failure> {
+    pub(super) async fn start(settings: &RecordSettings, resume: Resume) -> Result<Self, Failure> {
         let (cluster, cluster_id) = connect(settings).await?;
         let remote = super::push::remote(settings).await?;
         let remote_head = match &remote {
             Some(remote) => remote.head().await?,
             None => None,
         };
-        let path = &settings.repository.path;
-        let mut mirror = Mirror::open(MirrorOptions {
-            path: path.clone(),
-            branch: settings.repository.branch.clone(),
-            prefix: settings.prefix.clone(),
-            author: Author {
-                name: settings.author.name.clone(),
-                email: settings.author.email.clone(),
-            },
-        })?;
+        let mut mirror = Mirror::open(mirror_options(settings))?;
         if let Some(remote) = &remote {
-            super::push::meet(settings, &mut mirror, remote, remote_head).await?;
+            super::push::meet(settings, &mut mirror, remote, remote_head.as_ref()).await?;
         }
         let rules = Arc::new(Rules::core());
-        let (digest_key, identity) = identify(settings, &mut mirror, cluster_id)?;
+        let (digest_key, identity) = identify(settings, &mirror, cluster_id, Missing::Make)?;
+        let head = mirror.head().map(|head| head.commit_id);
         let cursor = mirror
-            .attachment(CURSOR_REF)?
-            .map(|file| read_cursor(&file, rules.fingerprint()))
+            .attached(CURSOR_REF)?
+            .filter(|attached| resume == Resume::Cursor && Some(attached.commit_id) == head)
+            .map(|attached| read_cursor(&attached.body, rules.fingerprint()))
             .unwrap_or_default();
         let plan = ReadPlan {
             rules,
@@ -136,58 +155,129 @@ impl Session {
             cursor,
             seed: fastrand::u64(..),
         };
-        Ok(Self { cluster, mirror, remote, identity, plan, options: recorder_options(settings) })
+        Ok(Self {
+            cluster,
+            mirror,
+            remote,
+            remote_head,
+            identity,
+            plan,
+            options: recorder_options(settings),
+        })
     }
+}
+
+pub(super) fn mirror_options(settings: &RecordSettings) -> MirrorOptions {
+    MirrorOptions {
+        path: settings.repository.path.clone(),
+        branch: settings.repository.branch.clone(),
+        prefix: settings.prefix.clone(),
+        author: Author {
+            name: settings.author.name.clone(),
+            email: settings.author.email.clone(),
+        },
+    }
+}
+
+/// What to do where there is no digest key yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// Make one and keep it.
+    Make,
+    /// Make one up for this run.
+    MakeUp,
 }
 
 /// Holds the mirror's identity against the cluster's, and finds or makes the digest key.
 fn identify(
     settings: &RecordSettings,
-    mirror: &mut Mirror,
+    mirror: &impl Store,
     cluster_id: String,
+    missing: Missing,
 ) -> Result<(DigestKey, Identity), Failure> {
     let file = mirror.read_file(IDENTITY_FILE)?;
-    if file.is_none() && !settings.adopt && mirror.holds_files()? {
+    if file.is_none() && !settings.adopt && holds_files(mirror)? {
         return Err(StartError::ForeignBranch {
             branch: settings.repository.branch.clone(),
             where_: settings.repository.path.display().to_string(),
         }
         .into());
     }
-    let needed = file.as_deref().map(Identity::needs_key).transpose()?.flatten();
-    let key = digest_key(settings, needed)?;
-    let mut identity =
-        Identity { cluster_id, key_fingerprint: key.fingerprint(), digested: false };
+    let needed = file
+        .as_deref()
+        .map(Identity::needs_key)
+        .transpose()?
+        .flatten();
+    let key = digest_key(settings, needed, missing)?;
+    let mut identity = Identity {
+        cluster_id,
+        key_fingerprint: key.fingerprint(),
+        digested: false,
+    };
     if let Some(file) = &file {
         identity.check(file)?;
     }
     Ok((key, identity))
 }
 
+fn holds_files(mirror: &impl Store) -> Result<bool, Failure> {
+    let index = mirror.index()?;
+    Ok(!index.is_empty() || index.foreign() > 0)
+}
+
 /// Reads the digest key; makes one where the mirror holds no digest yet.
-fn digest_key(settings: &RecordSettings, needed: Option<String>) -> Result<DigestKey, StartError> {
+fn digest_key(
+    settings: &RecordSettings,
+    needed: Option<String>,
+    missing: Missing,
+) -> Result<DigestKey, StartError> {
     let in_repository = settings.repository.path.join(KEY_FILE);
-    let path = settings.digest_key_file.clone().unwrap_or_else(|| in_repository.clone());
+    let path = settings
+        .digest_key_file
+        .clone()
+        .unwrap_or_else(|| in_repository.clone());
     match fs::read(&path).map(Zeroizing::new) {
         Ok(bytes) => {
             if readable_by_others(&path) {
                 warn!(file = %path.display(), "the digest key can be read by others: chmod 600 it");
             }
-            DigestKey::from_bytes(&bytes).map_err(|source| StartError::BadKey { path, source })
+            // An editor's line break at the end is not part of the key.
+            let key = bytes.trim_ascii_end();
+            DigestKey::from_bytes(key).map_err(|source| StartError::BadKey { path, source })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && settings.digest_key_file.is_none() => {
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && settings.digest_key_file.is_none() =>
+        {
             if let Some(fingerprint) = needed {
                 return Err(StartError::LostKey { fingerprint, path });
             }
             let mut random = Zeroizing::new([0; 32]);
             getrandom::fill(&mut *random).map_err(StartError::Random)?;
-            let key = DigestKey::generate(&random);
-            write_private(&path, key.expose())
-                .map_err(|source| StartError::KeyFile { act: "written", path: path.clone(), source })?;
+            let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = Zeroizing::new(hex);
+            let key =
+                DigestKey::from_bytes(hex.as_bytes()).map_err(|source| StartError::BadKey {
+                    path: path.clone(),
+                    source,
+                })?;
+            if missing == Missing::MakeUp {
+                return Ok(key);
+            }
+            write_private(&path, format!("{}\n", *hex).as_bytes()).map_err(|source| {
+                StartError::KeyFile {
+                    act: "written",
+                    path: path.clone(),
+                    source,
+                }
+            })?;
             info!(file = %path.display(), "made a digest key; keep a copy of it, digests cannot be compared without");
             Ok(key)
         }
-        Err(source) => Err(StartError::KeyFile { act: "read", path, source }),
+        Err(source) => Err(StartError::KeyFile {
+            act: "read",
+            path,
+            source,
+        }),
     }
 }
 
@@ -222,16 +312,43 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&temporary, path)
 }
 
-/// An empty plan for a dry run without a repository: nothing is read from it or written to it.
-pub(super) fn dry_plan(settings: &RecordSettings) -> Result<ReadPlan, StartError> {
-    let mut random = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *random).map_err(StartError::Random)?;
-    Ok(ReadPlan {
+/// The plan of a dry run: the key is read where there is one, and made up where there is none.
+pub(super) fn dry_plan(
+    settings: &RecordSettings,
+    store: &impl Store,
+    cluster_id: String,
+) -> Result<(ReadPlan, Identity), Failure> {
+    let (key, identity) = identify(settings, store, cluster_id, Missing::MakeUp)?;
+    let plan = ReadPlan {
         rules: Arc::new(Rules::core()),
-        digest_key: Arc::new(DigestKey::generate(&random)),
+        digest_key: Arc::new(key),
         namespaces: settings.namespaces.clone(),
         reflector: reflector_options(settings),
         cursor: HashMap::new(),
         seed: fastrand::u64(..),
-    })
+    };
+    Ok((plan, identity))
+}
+
+/// Says what the repository is, without making or locking it.
+pub(super) fn mirror_path_verdict(settings: &RecordSettings) -> Result<String, Failure> {
+    let path = &settings.repository.path;
+    let shown = path.display();
+    let branch = &settings.repository.branch;
+    if !path.exists() {
+        return Ok(format!("{shown} will be created, branch {branch}"));
+    }
+    if path.is_file() {
+        return Err(format!("{shown} is a file: name a directory for the repository").into());
+    }
+    let bare = path.join("HEAD").is_file() && path.join("objects").is_dir();
+    let empty = fs::read_dir(path)?.next().is_none();
+    match (bare, empty) {
+        (true, _) => Ok(format!("{shown} is there, branch {branch}")),
+        (false, true) => Ok(format!("{shown} is empty, a repository will be made in it")),
+        (false, false) => Err(format!(
+            "{shown} holds files but is no bare repository: name another directory"
+        )
+        .into()),
+    }
 }

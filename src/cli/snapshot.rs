@@ -12,8 +12,7 @@ use crate::record::Until;
 pub(super) async fn run(args: &SnapshotArgs, output: &Output) -> Result<Exit, Failure> {
     let settings = RecordSettings::for_snapshot(args)?;
     let (_stop, stopped) = watch::channel(false);
-    let outcome =
-        super::record::run_recording(&settings, Until::Synced, output, stopped).await?;
+    let outcome = super::record::run_recording(&settings, Until::Synced, output, stopped).await?;
     output.json(&json!({
         "files": outcome.files,
         "commits": outcome.commits,
@@ -25,13 +24,26 @@ pub(super) async fn run(args: &SnapshotArgs, output: &Output) -> Result<Exit, Fa
         return Ok(Exit::Error);
     }
     if !settings.dry_run {
-        let verdict = if outcome.commits == 0 { "nothing changed" } else { "recorded" };
+        let verdict = if outcome.commits == 0 {
+            "nothing changed"
+        } else {
+            "recorded"
+        };
         let repository = settings.repository.path.display();
-        output.line(&format!("{verdict}: {} files in {repository}", outcome.files));
+        output.line(&format!(
+            "{verdict}: {} files in {repository}",
+            outcome.files
+        ));
     }
     for (api_type, cause) in &outcome.unknown {
         let mark = output.styled(Style::Warning, "unknown");
-        output.line(&format!("{mark} {api_type}: {cause}, its files stay as they are"));
+        output.line(&format!(
+            "{mark} {api_type}: {cause}, its files stay as they are"
+        ));
     }
-    Ok(if outcome.unknown.is_empty() { Exit::Fine } else { Exit::Incomplete })
+    Ok(if outcome.unknown.is_empty() {
+        Exit::Fine
+    } else {
+        Exit::Incomplete
+    })
 }

@@ -88,6 +88,8 @@ enum Next {
 pub(crate) enum Input {
     /// A list permit was granted.
     Permit,
+    /// A watch was opened: the server answered, and nothing was refused.
+    Opened,
     /// A page was read and its items delivered.
     Page {
         bytes: usize,
@@ -182,6 +184,8 @@ impl Machine {
             },
             None => Phase::Queued,
         };
+        // Until a watch from the cursor is opened, nothing is known.
+        let unknown = cursor.is_some();
         let effects = match cursor {
             Some(resource_version) => vec![Effect::OpenWatch { resource_version }],
             None => vec![Effect::AcquirePermit],
@@ -192,7 +196,7 @@ impl Machine {
                 mode,
                 limit: FIRST_LIMIT,
                 failures: 0,
-                unknown: false,
+                unknown,
             },
             effects,
         )
@@ -206,6 +210,7 @@ impl Machine {
     pub(crate) fn step(&mut self, input: Input) -> Vec<Effect> {
         match input {
             Input::Permit => self.permit(),
+            Input::Opened => self.recovered(),
             Input::Page {
                 bytes,
                 continue_token,
@@ -305,22 +310,27 @@ impl Machine {
     }
 
     fn bookmark(&mut self, resource_version: String) -> Vec<Effect> {
-        let mut effects = self.recovered();
-        if let Phase::Watching {
+        let Phase::Watching {
             resource_version: seen,
         } = &mut self.phase
-        {
-            self.failures = 0;
-            seen.clone_from(&resource_version);
-            effects.push(Effect::Progress { resource_version });
+        else {
+            return Vec::new();
+        };
+        self.failures = 0;
+        seen.clone_from(&resource_version);
+        let recovered = self.recovered();
+        if recovered.is_empty() {
+            vec![Effect::Progress { resource_version }]
+        } else {
+            recovered
         }
-        effects
     }
 
     fn recovered(&mut self) -> Vec<Effect> {
-        if self.unknown && matches!(self.phase, Phase::Watching { .. }) {
+        if let (true, Phase::Watching { resource_version }) = (self.unknown, &self.phase) {
             self.unknown = false;
-            return vec![Effect::Recovered];
+            let resource_version = resource_version.clone();
+            return vec![Effect::Recovered, Effect::Progress { resource_version }];
         }
         Vec::new()
     }

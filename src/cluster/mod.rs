@@ -13,6 +13,7 @@ mod discovery;
 mod machine;
 mod metrics;
 mod reflector;
+mod rights;
 mod wire;
 
 pub use api::{ApiError, Failure};

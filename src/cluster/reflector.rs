@@ -327,7 +327,10 @@ impl Reflector {
 
     fn opened(&mut self, opened: Result<Stream, ApiError>) {
         match opened {
-            Ok(stream) => self.stream = Some(stream),
+            Ok(stream) => {
+                self.stream = Some(stream);
+                self.feed(Input::Opened);
+            }
             Err(error) => self.failed(error),
         }
     }
@@ -509,7 +512,7 @@ fn garbled(url: &str, reason: String) -> ApiError {
 }
 
 /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris>
-fn path(api_type: &ApiType, scope: &Scope) -> String {
+pub(super) fn path(api_type: &ApiType, scope: &Scope) -> String {
     let root = if api_type.group.is_empty() {
         format!("/api/{}", api_type.version)
     } else {

@@ -1,13 +1,16 @@
 //! Runs the recorder: feeds its decisions with events and time, and does what they say.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::changes::changed_fields;
+use super::cursor::CURSOR_REF;
 use super::identity::Identity;
 use super::message::{Details, commit_message};
 use super::owner::Owner;
@@ -16,7 +19,9 @@ use super::stage::{Action, Change, DETAILED, LARGEST_DETAILED};
 use super::supervisor::{IN_FLIGHT_MESSAGES, ReadPlan, Relister, Supervisor};
 use crate::canonical;
 use crate::cluster::Cluster;
-use crate::mirror::{BlobId, Commit, CommitId, MirrorError, Store};
+use crate::mirror::{
+    Attachment, BlobId, Commit, CommitId, Disposition, IDENTITY_FILE, MirrorError, Store,
+};
 
 /// How long a recording goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +46,17 @@ pub struct Recording {
     pub until: Until,
     /// List what would be written, and write nothing.
     pub dry_run: bool,
+    /// Puts packs together; asked for after every hundredth commit.
+    pub maintain: Option<Maintain>,
 }
+
+/// Puts the repository's packs together, beside a recorder that goes on writing.
+pub type Maintain =
+    Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// gix fixes the number of packs that it can know when it opens a repository, so they are put
+/// together long before that.
+const PACKS: usize = 100;
 
 /// What a recording tells those who watch it.
 #[derive(Clone, Debug)]
@@ -119,6 +134,7 @@ struct Driver<S> {
     started: Instant,
     summary: Summary,
     fatal: Option<MirrorError>,
+    maintenance: Option<JoinHandle<Result<(), String>>>,
 }
 
 /// Records `cluster` into `store` until told to stop, or until the first sync is durable.
@@ -152,6 +168,7 @@ pub async fn record<S: Store + Send + 'static>(
         started: Instant::now(),
         summary: Summary::default(),
         fatal: None,
+        maintenance: None,
     };
     let mut progress = tokio::time::interval(Duration::from_millis(100));
     progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -279,6 +296,7 @@ impl<S: Store + Send + 'static> Driver<S> {
         match result {
             Ok(committed) => {
                 self.recording.identity.digested |= batch.digested;
+                self.maintain().await;
                 let effects = self.recorder.step(self.now(), Input::Committed);
                 if let Some(commit_id) = committed {
                     self.summary.commits += 1;
@@ -295,14 +313,46 @@ impl<S: Store + Send + 'static> Driver<S> {
             }
             Err(failure) => {
                 error!(error = %chain(&failure), objects, "a commit failed, its changes are kept");
-                if failure.is_fatal() {
-                    self.fatal = Some(failure);
-                } else if self.recording.until == Until::Synced {
+                if matches!(
+                    failure.disposition(),
+                    Disposition::Stop | Disposition::Reload
+                ) || self.recording.until == Until::Synced
+                {
                     self.fatal = Some(failure);
                 }
                 self.recorder
                     .step(self.now(), Input::CommitFailed(batch.changes))
             }
+        }
+    }
+
+    /// Starts putting packs together when there are many, and takes note when that is done.
+    async fn maintain(&mut self) {
+        if self
+            .maintenance
+            .as_ref()
+            .is_some_and(JoinHandle::is_finished)
+            && let Some(done) = self.maintenance.take()
+        {
+            match done.await {
+                Ok(Ok(())) => {
+                    if let Err(failure) = self.store.call(Store::maintained).await {
+                        warn!(error = %chain(&failure), "the packs cannot be counted");
+                    }
+                }
+                Ok(Err(reason)) => warn!(%reason, "packs could not be put together"),
+                Err(failure) => warn!(%failure, "packs could not be put together"),
+            }
+        }
+        if self.maintenance.is_none()
+            && let Some(maintain) = &self.recording.maintain
+            && self
+                .store
+                .call(|store| store.packs_since_maintenance())
+                .await
+                >= PACKS
+        {
+            self.maintenance = Some(tokio::spawn(maintain()));
         }
     }
 
@@ -331,7 +381,7 @@ impl<S: Store + Send + 'static> Driver<S> {
                 let mut details = BTreeMap::new();
                 for (at, before, after) in compared {
                     // A message without fields is better than no commit.
-                    let Ok(before) = store.read_blob(before) else {
+                    let Ok(Some(before)) = store.read_blob(before) else {
                         continue;
                     };
                     let (Ok(before), Ok(after)) =
@@ -410,9 +460,22 @@ fn write<S: Store>(
             Action::Remove(_) => changes.push((path.to_string(), None)),
         }
     }
-    let _ = (cursor, identity, seconds, message, changes);
-    let commit = Commit::default();
-    store.commit(commit).map(|c| c.map(|c| c.commit_id))
+    let attachments = cursor
+        .map(|body| Attachment {
+            name: CURSOR_REF.to_owned(),
+            body,
+        })
+        .into_iter()
+        .collect();
+    let files = vec![(IDENTITY_FILE.to_owned(), identity)];
+    let commit = Commit {
+        changes,
+        files,
+        message,
+        seconds,
+        attachments,
+    };
+    Ok(store.commit(&commit)?.map(|committed| committed.commit_id))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -3,9 +3,7 @@
 use serde::Deserialize;
 
 use super::message::FORMAT_VERSION;
-
-/// The name of the file, below the prefix.
-pub const IDENTITY_FILE: &str = ".strandline.yaml";
+use crate::mirror::IDENTITY_FILE;
 
 /// Whose mirror this is, and with which key its digests were made.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,8 +24,8 @@ mod tests;
 mod window;
 
 pub use cursor::{CURSOR_REF, read as read_cursor};
-pub use driver::{RecordError, Recording, Report, StopSignal, Summary, Until, record};
-pub use identity::{IDENTITY_FILE, Identity, IdentityError};
+pub use driver::{Maintain, RecordError, Recording, Report, StopSignal, Summary, Until, record};
+pub use identity::{Identity, IdentityError};
 pub use message::FORMAT_VERSION;
 pub use pipeline::Pipeline;
 pub use recorder::RecorderOptions;

@@ -281,9 +281,7 @@ impl Recorder {
             }
             Input::Unknown(id, cause) => self.unknown_feed(now, id, cause),
             Input::Recovered(id) => {
-                if let Some(state) = self.heard(id, now)
-                    && state.resource_version.is_some()
-                {
+                if let Some(state) = self.heard(id, now) {
                     state.status = Status::Live;
                 }
             }
@@ -301,7 +299,7 @@ impl Recorder {
                     match blob_id {
                         Some(blob_id) => self.index.insert(&path, blob_id),
                         None => self.index.remove(&path),
-                    }
+                    };
                 }
                 self.window.committed();
                 if self.stage.ready() > 0 {
@@ -357,7 +355,7 @@ impl Recorder {
                 .values()
                 .any(|state| &*state.directory == DEFINITIONS && state.status == Status::Live);
         let mut gone = Vec::new();
-        for directory in self.index.directories() {
+        for directory in directories(&self.index) {
             if let Some(rule) = served.left_out.get(directory) {
                 gone.push((directory.to_owned(), Removal::Rule(rule.clone())));
             } else if definitions_known
@@ -369,7 +367,7 @@ impl Recorder {
             }
         }
         for (directory, removal) in gone {
-            for path in self.index.paths(&directory, None) {
+            for path in paths(&self.index, &directory, None) {
                 self.remove_path(now, &path, &directory, removal.clone());
             }
         }
@@ -383,7 +381,7 @@ impl Recorder {
         let Some((_, group)) = directory.split_once('.') else {
             return false;
         };
-        self.index.paths(API_SERVICES, None).iter().any(|path| {
+        paths(&self.index, API_SERVICES, None).iter().any(|path| {
             exists(path)
                 && MirrorPath::parse(path).is_some_and(|parts| {
                     parts.stem.split_once('.').is_some_and(|(_, g)| g == group)
@@ -489,8 +487,8 @@ impl Recorder {
             Scope::Namespace(namespace) => Some(escape_component(namespace, "")),
         };
         let directory = state.directory.clone();
-        let mut missing = self.index.paths(&directory, namespace.as_deref());
-        missing.retain(|path| !seen.contains(&**path));
+        let mut missing = paths(&self.index, &directory, namespace.as_deref());
+        missing.retain(|path| !seen.contains(path.as_str()));
         let many = missing.len() > FEW_DELETIONS && missing.len() * LARGE_SHARE > self.index.len();
         if many && !state.suspicious {
             state.suspicious = true;
@@ -505,7 +503,7 @@ impl Recorder {
         state.status = Status::Live;
         let kind = state.feed.api_type.kind.clone();
         // Staged by an earlier event, gone by the time of the list: never in HEAD, but staged.
-        let unseen: Vec<Box<str>> = self
+        let unseen: Vec<String> = self
             .stage
             .puts()
             .filter(|path| !seen.contains(*path) && lies_in(path, &directory, namespace.as_deref()))
@@ -614,6 +612,24 @@ impl Recorder {
                 effects.push(Effect::Synced);
             }
         }
+    }
+}
+
+/// The directories that hold files, each once.
+fn directories(index: &Index) -> Vec<&str> {
+    let mut directories: Vec<_> = index.iter().map(|entry| entry.directory).collect();
+    directories.dedup();
+    directories
+}
+
+/// The paths of one directory, in one namespace (escaped) or in all.
+fn paths(index: &Index, directory: &str, namespace: Option<&str>) -> Vec<String> {
+    match namespace {
+        None => index.of_type(directory).map(|entry| entry.path()).collect(),
+        Some(_) => index
+            .of_type_in(directory, namespace)
+            .map(|entry| entry.path())
+            .collect(),
     }
 }
 

@@ -21,9 +21,10 @@ pub struct LogOptions {
 /// Starts logging; later calls have no effect.
 pub fn start_logging(options: LogOptions) {
     let directives = match options.level {
-        0 => "warn",
-        1 => "info",
-        2 => "info,strandline=debug",
+        // kube repeats one line about an unverified certificate for every connection.
+        0 => "warn,kube_client=error",
+        1 => "info,kube_client=error",
+        2 => "info,kube_client=error,strandline=debug",
         _ => "debug,strandline=trace",
     };
     let builder = tracing_subscriber::fmt()
