@@ -1,0 +1,3 @@
+//! Which room may use which.
+
+fn main() {}
