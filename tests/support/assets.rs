@@ -66,9 +66,9 @@ impl Assets {
         };
         let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
         let digest = Sha256::digest(format!("{go_mod}\0{go_sum}"));
-        let key: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
+        let (key, _) = digest.split_first_chunk().expect("SHA-256 is longer");
         let cache = cache()?;
-        let folder = cache.join(format!("control-plane-{key}"));
+        let folder = cache.join(format!("control-plane-{:016x}", u64::from_be_bytes(*key)));
         let assets = Self { folder };
         if assets.etcd().is_file() {
             return Ok(assets);

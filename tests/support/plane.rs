@@ -67,7 +67,7 @@ struct Running {
 
 impl ControlPlane {
     /// Starts a control plane and waits until it serves and has its system namespaces.
-    pub fn start(options: Options) -> Result<Self, Unavailable> {
+    pub fn start(options: &Options) -> Result<Self, Unavailable> {
         let assets = Assets::find()?;
         if options.controller_manager && assets.controller_manager().is_none() {
             let text = "KUBEBUILDER_ASSETS holds no kube-controller-manager";

@@ -18,7 +18,7 @@ const INHERITED: [&str; 3] = ["PATH", "TMPDIR", "LLVM_PROFILE_FILE"];
 /// A program to be run.
 #[derive(Clone, Debug)]
 pub struct Program {
-    program: PathBuf,
+    path: PathBuf,
     args: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     dir: Option<PathBuf>,
@@ -28,12 +28,12 @@ pub struct Program {
 
 impl Program {
     /// A program with an environment of `PATH` and `TMPDIR` only and a deadline of a minute.
-    pub fn new(program: impl Into<PathBuf>) -> Self {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
         let inherited = INHERITED
             .iter()
             .filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?)));
         Self {
-            program: program.into(),
+            path: path.into(),
             args: Vec::new(),
             env: inherited.collect(),
             dir: None,
@@ -160,11 +160,11 @@ impl Program {
     pub fn spawn(&self, name: &str, logs: &Path) -> Result<Child> {
         let mut keeper = Command::new("/bin/sh");
         self.settle(&mut keeper);
-        Child::start(name, keeper, &self.program, &self.args, logs)
+        Child::start(name, keeper, &self.path, &self.args, logs)
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.path);
         command.args(&self.args);
         self.settle(&mut command);
         command
@@ -180,7 +180,7 @@ impl Program {
 
 impl std::fmt::Display for Program {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let name = self.program.file_name().unwrap_or(self.program.as_os_str());
+        let name = self.path.file_name().unwrap_or(self.path.as_os_str());
         write!(f, "{}", name.display())?;
         for arg in &self.args {
             write!(f, " {}", arg.display())?;

@@ -57,7 +57,7 @@ struct Bed {
 
 impl Bed {
     fn plane(&self) -> Result<&ControlPlane, &Unavailable> {
-        let start = || ControlPlane::start(self.options.clone());
+        let start = || ControlPlane::start(&self.options);
         self.plane.get_or_init(start).as_ref()
     }
 }

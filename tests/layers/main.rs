@@ -1,3 +1,0 @@
-//! Which room may use which.
-
-fn main() {}
