@@ -1,5 +1,6 @@
 //! Tests of the bed itself: what the suites that stand on it may rely on.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -10,10 +11,17 @@ mod support;
 
 use support::acid::{Acid, How};
 use support::plane::{ADMIN, ControlPlane, Options};
+use support::program::Program;
 use support::suite::{Outcome, run, skipped};
-use support::{Failure, Unavailable, wait_for_success};
+use support::{Failure, Unavailable, wait_for, wait_for_success};
+
+/// Set for a process that stands for a test binary that dies without a word.
+const ORPHAN_MAKER: &str = "STRANDLINE_TEST_ORPHAN_MAKER";
 
 fn main() -> ExitCode {
+    if let Some(folder) = std::env::var_os(ORPHAN_MAKER) {
+        make_orphan(Path::new(&folder));
+    }
     let options = Options {
         controller_manager: true,
         ..Options::default()
@@ -21,6 +29,10 @@ fn main() -> ExitCode {
     run(
         options,
         &[
+            (
+                "nothing_outlives_a_test_that_dies",
+                nothing_outlives_a_test_that_dies,
+            ),
             ("version_can_be_parsed", version_can_be_parsed),
             ("limited_users_hold_no_rights", limited_users_hold_no_rights),
             ("custom_resources_are_served", custom_resources_are_served),
@@ -34,9 +46,33 @@ fn main() -> ExitCode {
                 old_resource_versions_are_gone,
             ),
             ("paused_api_server_goes_on", paused_api_server_goes_on),
+            ("refused_manifests_are_named", refused_manifests_are_named),
             ("acid_sets_apply", acid_sets_apply),
         ],
     )
+}
+
+/// Starts a program that would run for an hour, says its pid and dies with nothing cleaned up.
+fn make_orphan(folder: &Path) -> ! {
+    let child = Program::new("sleep").arg("3600").spawn("sleep", folder);
+    let pid = child.expect("sleep starts").pid();
+    std::fs::write(folder.join("pid"), pid.to_string()).expect("the folder is there");
+    std::process::abort()
+}
+
+fn nothing_outlives_a_test_that_dies(_: &ControlPlane) -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let died = Program::new(std::env::current_exe()?)
+        .env(ORPHAN_MAKER, folder.path())
+        .dir(folder.path())
+        .run()?;
+    assert_eq!(died.code, None, "a signal ends it: {died:?}");
+    let pid = std::fs::read_to_string(folder.path().join("pid"))?;
+    let probe = Program::new("sh").args(["-c", "kill -s 0 \"$0\"", &pid]);
+    wait_for("the end of the orphan", Duration::from_secs(10), || {
+        Ok((probe.run()?.code != Some(0)).then_some(()))
+    })?;
+    Ok(Completion::Completed)
 }
 
 fn version_can_be_parsed(plane: &ControlPlane) -> Outcome {
@@ -188,6 +224,66 @@ fn paused_api_server_goes_on(plane: &ControlPlane) -> Outcome {
                 .map(drop)
         },
     )?;
+    Ok(Completion::Completed)
+}
+
+/// A set nobody has seen before: comments, a typed List, a namespace that is only mentioned, a
+/// definition after its object, and an object that the API server does not want.
+const UNTIDY: &str = r#"
+# Nothing but a comment.
+---
+apiVersion: bed.example.com/v1
+kind: Buoy
+metadata: {name: early, namespace: mentioned}
+--- # the List
+apiVersion: v1
+kind: ConfigMapList
+items:
+- metadata: {name: one, namespace: mentioned}
+  data: {text: "a\n---\nb"}
+- metadata: {name: two, namespace: mentioned}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: Not_A_Name, namespace: mentioned}
+"#;
+
+fn refused_manifests_are_named(plane: &ControlPlane) -> Outcome {
+    for (how, suffix) in [
+        (How::ClientSide, "a"),
+        (How::ServerSide, "b"),
+        (How::Create, "c"),
+    ] {
+        let folder = tempfile::tempdir()?;
+        let namespace = format!("mentioned-{suffix}");
+        let group = format!("{suffix}.example.com");
+        let untidy = UNTIDY
+            .replace("mentioned", &namespace)
+            .replace("bed.example.com", &group);
+        let crd = crd("buoys", "Buoy")
+            .to_string()
+            .replace("bed.example.com", &group);
+        std::fs::write(folder.path().join("a.yaml"), untidy)?;
+        std::fs::write(folder.path().join("z.json"), crd)?;
+        let applied = Acid::read(folder.path())?.apply(plane, how)?;
+        let refused: Vec<&str> = applied
+            .refused
+            .iter()
+            .map(|(o, _)| o.name.as_str())
+            .collect();
+        assert_eq!(refused, ["Not_A_Name"], "{how:?}: {:?}", applied.refused);
+        assert_eq!(applied.objects.len(), 4, "{how:?}: {:?}", applied.objects);
+        let buoy = format!("buoys.{group}/early");
+        let all = [
+            "-n",
+            &namespace,
+            "get",
+            "configmap/one",
+            "configmap/two",
+            &buoy,
+        ];
+        plane.kubectl(all)?.success()?;
+    }
     Ok(Completion::Completed)
 }
 

@@ -10,7 +10,7 @@ use super::{Context as _, Failure, Result, wait_for};
 
 /// Runs a program beside a watcher that reads signal names from a pipe of the test process. The
 /// kernel closes that pipe however the test process ends, SIGKILL included, and the watcher then
-/// ends the program: TERM first, KILL after ten seconds.
+/// kills the program: nothing that a test starts is worth a clean end once the test is over.
 ///
 /// The watcher goes when the program does, and its pid is not reaped before (`wait` follows in the
 /// keeper), so no signal can hit a stranger's process.
@@ -23,13 +23,6 @@ child=$!
 echo "$child"
 (
     while read -r signal; do kill -s "$signal" "$child"; done
-    kill -s TERM "$child"
-    kill -s CONT "$child"
-    tries=0
-    while [ "$tries" -lt 100 ] && kill -s 0 "$child"; do
-        sleep 0.1
-        tries=$((tries + 1))
-    done
     kill -s KILL "$child"
 ) <&3 >/dev/null 2>&1 &
 watcher=$!
@@ -151,9 +144,8 @@ fn read(path: &Path) -> Result<String> {
 }
 
 impl Drop for Child {
-    /// Nothing that a test starts is worth a clean end once the test is over.
     fn drop(&mut self) {
-        let _gone_already = self.signal("KILL");
+        // The watcher kills the program when the pipe closes.
         drop(self.signals.take());
         let _status = self.keeper.wait();
     }
