@@ -140,7 +140,8 @@ const RESERVED_NAMES: [(&[&str], &[&str], &str); 14] = [
     ),
     (
         &["std::env"],
-        &["config"],
+        // What `process` reads is the allow-list that it hands on to children unseen.
+        &["config", "process"],
         "config is the only reader of the environment",
     ),
     (
