@@ -11,5 +11,7 @@
 //!
 //! # Rooms
 //!
+//! - [`mirror`]: the Git store, blocking. The only room that knows `gix`.
 //! - [`object`]: keys, paths in the mirror, raw objects. Pure.
+pub mod mirror;
 pub mod object;

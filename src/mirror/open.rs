@@ -1,0 +1,258 @@
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use gix::odb::store::init::Slots;
+
+use super::pack::{TEMPORARY, sync_directory};
+use super::refs::branch_ref;
+use super::store::Mirror;
+use super::{MirrorError, refs};
+use crate::object::Prefix;
+
+/// Held for as long as the mirror is open; a killed process lets go of it.
+const LOCK: &str = "strandline.lock";
+/// What may lie in a directory where creating the repository was cut short. `strandline.key` is
+/// the recorder's, `lost+found` a fresh volume's.
+const OURS: [&str; 7] = [
+    LOCK,
+    "strandline.key",
+    "HEAD.new",
+    "objects",
+    "refs",
+    "config",
+    "lost+found",
+];
+/// gix fixes the number of packs and indexes that it can know at open. We repack every 100.
+const SLOTS: u16 = 2048;
+/// No transaction of refs takes longer; a lock that is older belongs to nobody.
+const STALE_LOCK: Duration = Duration::from_secs(600);
+const CONFIG: &str = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n";
+
+/// Who is written into commits, as author and as committer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// For example `strandline`.
+    pub name: String,
+    /// For example `strandline@example.org`; may be empty.
+    pub email: String,
+}
+
+/// What [`Mirror::open`] needs to know.
+#[derive(Clone, Debug)]
+pub struct MirrorOptions {
+    /// The bare repository; created if absent.
+    pub path: PathBuf,
+    /// The branch, without `refs/heads/`.
+    pub branch: String,
+    /// The directory of the tree that this mirror owns.
+    pub prefix: Prefix,
+    /// Author and committer of every commit.
+    pub author: Author,
+}
+
+impl Mirror {
+    /// Opens the repository for writing, and creates it if absent.
+    ///
+    /// Takes the repository's lock, cleans up what a crash of ours left behind, and points HEAD at
+    /// the branch. The branch itself is left as it is.
+    pub fn open(options: MirrorOptions) -> Result<Self, MirrorError> {
+        let branch = branch_ref(&options.branch)?;
+        check_author(&options.author)?;
+        let path = &options.path;
+        let state = look(path)?;
+        if state == Found::Nothing {
+            fs::create_dir_all(path).map_err(MirrorError::io("create", path))?;
+        }
+        let (lock, intent) = take_lock(path)?;
+        // Looked at again: another process may have created it before we had the lock.
+        if look(path)? != Found::Repository {
+            create(path, branch.as_bstr().as_ref())?;
+        }
+        let repo = gix::open::Options::isolated()
+            .open_path_as_is(true)
+            .with(gix::sec::Trust::Full)
+            .object_store_slots(Slots::Given(SLOTS))
+            // Delta bases are cached in a bounded map; objects are not cached at all.
+            .config_overrides(["core.deltaBaseCacheLimit=8m"])
+            .open(path)
+            .map_err(|source| MirrorError::Open {
+                path: path.clone(),
+                source: Box::new(source),
+            })?
+            .to_thread_local();
+        if !repo.is_bare() {
+            return Err(MirrorError::NotBare { path: path.clone() });
+        }
+        if repo.object_hash() != gix::hash::Kind::Sha1 {
+            return Err(MirrorError::ObjectFormat { path: path.clone() });
+        }
+        clean(path, branch.as_bstr().as_ref(), &intent)?;
+        refs::point_head_at(&repo, &branch)?;
+        Self::new(options, branch, repo, lock)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Cut,
+    Repository,
+}
+
+/// What lies at `path`.
+fn look(path: &Path) -> Result<Found, MirrorError> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(MirrorError::IsAFile {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) => return Err(MirrorError::io("read", path)(error)),
+    };
+    if path.join("HEAD").is_file() && path.join("objects").is_dir() && path.join("refs").is_dir() {
+        return Ok(Found::Repository);
+    }
+    if path.join(".git").exists() {
+        return Err(MirrorError::NotBare {
+            path: path.to_owned(),
+        });
+    }
+    for entry in entries {
+        let name = entry.map_err(MirrorError::io("read", path))?.file_name();
+        if !OURS.iter().any(|ours| name == *ours) {
+            return Err(MirrorError::NotARepository {
+                path: path.to_owned(),
+            });
+        }
+    }
+    Ok(Found::Cut)
+}
+
+/// Creates a bare repository. HEAD comes last, by a rename: without it, what is there counts as
+/// cut short and is created again.
+fn create(path: &Path, branch: &[u8]) -> Result<(), MirrorError> {
+    for directory in ["objects/pack", "objects/info", "refs/heads", "refs/tags"] {
+        let directory = path.join(directory);
+        fs::create_dir_all(&directory).map_err(MirrorError::io("create", &directory))?;
+    }
+    write_synced(&path.join("config"), CONFIG.as_bytes())?;
+    let temporary = path.join("HEAD.new");
+    write_synced(&temporary, &[b"ref: ", branch, b"\n"].concat())?;
+    for directory in ["objects", "refs", "."] {
+        sync_directory(&path.join(directory))?;
+    }
+    fs::rename(&temporary, path.join("HEAD")).map_err(MirrorError::io("rename", &temporary))?;
+    sync_directory(path)?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => Ok(()),
+    }
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), MirrorError> {
+    fs::write(path, bytes).map_err(MirrorError::io("write", path))?;
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(MirrorError::io("sync", path))
+}
+
+/// Takes the repository's lock; returns it with what its last holder noted before it touched refs.
+fn take_lock(path: &Path) -> Result<(File, String), MirrorError> {
+    let lock = path.join(LOCK);
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&lock)
+        .map_err(MirrorError::io("open", &lock))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(MirrorError::InUse {
+                path: path.to_owned(),
+            });
+        }
+        Err(TryLockError::Error(error)) => return Err(MirrorError::io("lock", &lock)(error)),
+    }
+    let mut intent = String::new();
+    file.read_to_string(&mut intent)
+        .map_err(MirrorError::io("read", &lock))?;
+    Ok((file, intent))
+}
+
+/// Removes what a crash of ours left: packs under construction, and locks of refs.
+///
+/// `intent` is the commit whose refs were about to be written. A lock of our refs is ours if it
+/// holds that commit or nothing yet; any other may belong to a `git` that is at work, unless it
+/// is far too old for that.
+fn clean(path: &Path, branch: &[u8], intent: &str) -> Result<(), MirrorError> {
+    let packs = path.join("objects/pack");
+    for entry in fs::read_dir(&packs).map_err(MirrorError::io("read", &packs))? {
+        let entry = entry.map_err(MirrorError::io("read", &packs))?;
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(TEMPORARY.as_bytes())
+        {
+            let leftover = entry.path();
+            fs::remove_file(&leftover).map_err(MirrorError::io("remove", &leftover))?;
+        }
+    }
+    let mut locks = vec![
+        path.join("HEAD.lock"),
+        path.join(format!("{}.lock", String::from_utf8_lossy(branch))),
+    ];
+    let own = path.join("refs/strandline");
+    if let Ok(entries) = fs::read_dir(&own) {
+        locks.extend(
+            entries
+                .filter_map(Result::ok)
+                .map(|entry| entry.path())
+                .filter(|path| {
+                    path.extension()
+                        .is_some_and(|extension| extension == "lock")
+                }),
+        );
+    }
+    for lock in locks {
+        let Ok(content) = fs::read(&lock) else {
+            continue;
+        };
+        let ours = !intent.is_empty()
+            && (content.is_empty()
+                || content.trim_ascii_end() == intent.trim_end().as_bytes()
+                || lock.starts_with(&own));
+        let stale = fs::metadata(&lock)
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|modified| {
+                SystemTime::now()
+                    .duration_since(modified)
+                    .is_ok_and(|age| age > STALE_LOCK)
+            });
+        if ours || stale {
+            fs::remove_file(&lock).map_err(MirrorError::io("remove", &lock))?;
+        }
+    }
+    Ok(())
+}
+
+/// A line of a commit's header is `author <name> <<email>> <seconds> <zone>`; `git fsck` wants it so.
+fn check_author(author: &Author) -> Result<(), MirrorError> {
+    let bad = |text: &str| text.contains(['<', '>', '\n', '\r', '\0']);
+    if author.name.trim().is_empty() || bad(&author.name) {
+        return Err(MirrorError::Author {
+            text: author.name.clone(),
+        });
+    }
+    if bad(&author.email) || author.email.contains(char::is_whitespace) {
+        return Err(MirrorError::Author {
+            text: author.email.clone(),
+        });
+    }
+    Ok(())
+}

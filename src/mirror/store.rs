@@ -1,0 +1,386 @@
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gix::objs::{Find as _, FindExt as _};
+use gix::refs::FullName;
+
+use super::index::key;
+use super::pack::PackWriter;
+use super::{
+    Attached, Attachment, BlobId, Commit, CommitId, Committed, IDENTITY_FILE, Index, MirrorError,
+    MirrorOptions, TreeId, refs,
+};
+use crate::object::MirrorPath;
+
+/// What the recorder needs of a mirror, and no more: a simulation can stand in for it and fail any
+/// step.
+pub trait Store {
+    /// The commit that everything else here speaks of; `None` while the branch is unborn.
+    fn head(&self) -> Option<Head>;
+    /// All files of HEAD below the prefix.
+    fn index(&self) -> Result<Index, MirrorError>;
+    /// A file of HEAD, by its path below the prefix; `None` where there is none.
+    fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, MirrorError>;
+    /// The bytes of a blob of the repository; `None` where it is not there.
+    fn read_blob(&self, id: BlobId) -> Result<Option<Vec<u8>>, MirrorError>;
+    /// Puts the bytes of a blob where the next commit can name it. `id` is [`BlobId::of`] them.
+    fn stage_blob(&mut self, id: BlobId, bytes: &[u8]) -> Result<(), MirrorError>;
+    /// Commits; `None` where the tree would stay as it is.
+    fn commit(&mut self, commit: &Commit) -> Result<Option<Committed>, MirrorError>;
+}
+
+/// The newest commit of the branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its id.
+    pub commit_id: CommitId,
+    /// Its tree.
+    pub tree_id: TreeId,
+    /// When it was committed, in seconds since 1970 UTC.
+    pub committed_at: i64,
+}
+
+/// The steps of a commit, in their order. A crash before [`Step::Move`] is done leaves the old
+/// HEAD, one after it the new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// A blob goes into the open pack.
+    Stage,
+    /// Trees and commit go into the pack, and the pack goes to disk.
+    Seal,
+    /// The pack's index goes to disk.
+    Index,
+    /// Pack and index get the names that readers look for.
+    Publish,
+    /// The refs are locked.
+    Lock,
+    /// The refs get their new values: the commit point.
+    Move,
+    /// The refs' directory goes to disk.
+    Sync,
+}
+
+/// Called before each step; an error fails it.
+pub type StepHook = Box<dyn FnMut(Step) -> io::Result<()> + Send>;
+
+/// A bare repository, open for writing.
+///
+/// `Send`, not `Sync`: it has one owner, on a thread of its own.
+pub struct Mirror {
+    pub(super) options: MirrorOptions,
+    pub(super) branch: FullName,
+    pub(super) repo: gix::Repository,
+    /// Looks into the same packs, without reading the directory again for each id that is new.
+    known: gix::OdbHandle,
+    /// Locked until the mirror is dropped; holds the commit whose refs are being written.
+    pub(super) lock: File,
+    pub(super) head: Option<Head>,
+    /// The pack under construction, with what was staged since the last commit.
+    pub(super) pack: Option<PackWriter>,
+    pub(super) packs: usize,
+    /// The branch was moved, but its directory is not yet known to be on disk.
+    pub(super) unsynced: bool,
+    pub(super) hook: Option<StepHook>,
+}
+
+impl Mirror {
+    pub(super) fn new(
+        options: MirrorOptions,
+        branch: FullName,
+        repo: gix::Repository,
+        lock: File,
+    ) -> Result<Self, MirrorError> {
+        let mut known = repo.objects.clone();
+        known.refresh_never();
+        let mut mirror = Self {
+            options,
+            branch,
+            repo,
+            known,
+            lock,
+            head: None,
+            pack: None,
+            packs: 0,
+            unsynced: false,
+            hook: None,
+        };
+        mirror.reload()?;
+        mirror.maintained()?;
+        Ok(mirror)
+    }
+
+    /// The repository's directory.
+    pub fn path(&self) -> &Path {
+        &self.options.path
+    }
+
+    /// The branch's full name, `refs/heads/…`.
+    pub fn reference(&self) -> String {
+        self.branch.to_string()
+    }
+
+    /// Reads the branch again, after somebody else moved it. What was staged stays.
+    pub fn reload(&mut self) -> Result<Option<Head>, MirrorError> {
+        self.head = match refs::read(&self.repo, &self.branch)? {
+            None => None,
+            Some(id) => Some(self.read_head(id.into()).map_err(|error| match error {
+                MirrorError::Object { .. } => MirrorError::Head {
+                    reference: self.branch.to_string(),
+                    path: self.options.path.clone(),
+                    source: Box::new(error),
+                },
+                other => other,
+            })?),
+        };
+        Ok(self.head)
+    }
+
+    /// How many packs there are, as far as this mirror knows. Over a hundred of them,
+    /// `git repack --geometric=2 -d` is due; call [`Mirror::maintained`] after it.
+    pub fn packs_since_maintenance(&self) -> usize {
+        self.packs
+    }
+
+    /// Counts the packs again.
+    pub fn maintained(&mut self) -> Result<(), MirrorError> {
+        let directory = self.pack_directory();
+        let mut packs = 0;
+        for entry in std::fs::read_dir(&directory).map_err(MirrorError::io("read", &directory))? {
+            let name = entry
+                .map_err(MirrorError::io("read", &directory))?
+                .file_name();
+            packs += usize::from(name.as_encoded_bytes().ends_with(b".idx"));
+        }
+        self.packs = packs;
+        Ok(())
+    }
+
+    /// Gives up what was staged since the last commit.
+    pub fn discard_staged(&mut self) -> Result<(), MirrorError> {
+        self.pack.take().map_or(Ok(()), PackWriter::discard)
+    }
+
+    /// Sets what is called before each [`Step`], for simulations and crash tests.
+    pub fn on_step(&mut self, hook: StepHook) {
+        self.hook = Some(hook);
+    }
+
+    pub(super) fn before(&mut self, step: Step) -> Result<(), MirrorError> {
+        call(&mut self.hook, step, &self.options.path)
+    }
+
+    pub(super) fn pack_directory(&self) -> PathBuf {
+        self.options.path.join("objects/pack")
+    }
+
+    /// Whether the repository has the object, as of the last time that packs were looked for.
+    pub(super) fn has(&self, id: [u8; 20]) -> bool {
+        gix::objs::Exists::exists(&self.known, &gix::ObjectId::Sha1(id))
+    }
+
+    /// The pack under construction.
+    pub(super) fn writer(&mut self) -> Result<&mut PackWriter, MirrorError> {
+        if self.pack.is_none() {
+            self.pack = Some(PackWriter::create(&self.pack_directory())?);
+        }
+        Ok(self.pack.as_mut().expect("it was just put there"))
+    }
+
+    /// Reads a commit, and makes sure that its tree can be read.
+    pub(super) fn read_head(&self, commit_id: CommitId) -> Result<Head, MirrorError> {
+        let mut buffer = Vec::new();
+        let commit = self
+            .repo
+            .objects
+            .find_commit(&commit_id.oid(), &mut buffer)
+            .map_err(|source| MirrorError::object(commit_id, "", source))?;
+        let tree_id = TreeId::from(commit.tree());
+        let committed_at = commit
+            .time()
+            .map_err(|source| MirrorError::object(commit_id, "", source))?
+            .seconds;
+        self.repo
+            .objects
+            .find_tree(&tree_id.oid(), &mut Vec::new())
+            .map_err(|source| MirrorError::object(tree_id, "", source))?;
+        Ok(Head {
+            commit_id,
+            tree_id,
+            committed_at,
+        })
+    }
+
+    /// The blob that an [`Attachment`] of this name holds; `None` where the ref is absent or what
+    /// it names is no such blob.
+    pub fn attached(&self, name: &str) -> Result<Option<Attached>, MirrorError> {
+        let name = refs::full_name(name)?;
+        let Some(id) = refs::read(&self.repo, &name)? else {
+            return Ok(None);
+        };
+        let bytes = self.read_blob(id.into())?;
+        Ok(bytes.and_then(|bytes| Attachment::decode(&bytes)))
+    }
+
+    /// The entry at `path`, from the root of HEAD's tree.
+    fn find_entry(&self, path: &str) -> Result<Option<Found>, MirrorError> {
+        let Some(head) = self.head else {
+            return Ok(None);
+        };
+        let mut at = Found {
+            id: head.tree_id.oid(),
+            is_tree: true,
+        };
+        let mut buffer = Vec::new();
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            if !at.is_tree {
+                return Ok(None);
+            }
+            let tree = self
+                .repo
+                .objects
+                .find_tree(&at.id, &mut buffer)
+                .map_err(|source| MirrorError::object(at.id, path, source))?;
+            let Some(entry) = tree.entries.iter().find(|entry| entry.filename == name) else {
+                return Ok(None);
+            };
+            at = Found {
+                id: entry.oid.to_owned(),
+                is_tree: entry.mode.is_tree(),
+            };
+        }
+        Ok(Some(at))
+    }
+
+    fn read_object(&self, id: gix::ObjectId, path: &str) -> Result<Option<Vec<u8>>, MirrorError> {
+        let mut buffer = Vec::new();
+        let found = self
+            .repo
+            .objects
+            .try_find(&id, &mut buffer)
+            .map_err(|source| MirrorError::object(id, path, source))?
+            .is_some_and(|object| object.kind == gix::objs::Kind::Blob);
+        Ok(found.then_some(buffer))
+    }
+}
+
+/// Calls the hook before a step.
+pub(super) fn call(
+    hook: &mut Option<StepHook>,
+    step: Step,
+    path: &Path,
+) -> Result<(), MirrorError> {
+    match hook {
+        None => Ok(()),
+        Some(hook) => hook(step).map_err(MirrorError::io("write", path)),
+    }
+}
+
+struct Found {
+    id: gix::ObjectId,
+    is_tree: bool,
+}
+
+impl Store for Mirror {
+    fn head(&self) -> Option<Head> {
+        self.head
+    }
+
+    fn index(&self) -> Result<Index, MirrorError> {
+        let mut walk = Walk {
+            mirror: self,
+            files: Vec::new(),
+            foreign: 0,
+        };
+        match self.find_entry(self.options.prefix.as_str())? {
+            None => {}
+            Some(root) if root.is_tree => walk.tree(root.id, &mut String::new(), 0)?,
+            Some(_) => walk.foreign += 1,
+        }
+        Ok(Index::from_walk(walk.files, walk.foreign))
+    }
+
+    fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, MirrorError> {
+        match self.find_entry(&self.options.prefix.join(path))? {
+            Some(found) if !found.is_tree => self.read_object(found.id, path),
+            _ => Ok(None),
+        }
+    }
+
+    fn read_blob(&self, id: BlobId) -> Result<Option<Vec<u8>>, MirrorError> {
+        self.read_object(id.oid(), "")
+    }
+
+    /// Streams the blob into the open pack; one that the repository has already is not written
+    /// again. Blobs staged since the last commit belong to the next: they stay through failures,
+    /// and are given up where that commit turns out to change nothing.
+    fn stage_blob(&mut self, id: BlobId, bytes: &[u8]) -> Result<(), MirrorError> {
+        if self.pack.as_ref().is_some_and(|pack| pack.contains(&id.0)) || self.has(id.0) {
+            return Ok(());
+        }
+        // A wrong id would be a repository that cannot be read, found out weeks later. Hashing
+        // costs a tenth of deflating.
+        if BlobId::of(bytes) != id {
+            return Err(MirrorError::WrongBytes { id });
+        }
+        self.before(Step::Stage)?;
+        self.writer()?.add(super::id::ObjectKind::Blob, id.0, bytes)
+    }
+
+    fn commit(&mut self, commit: &Commit) -> Result<Option<Committed>, MirrorError> {
+        self.write_commit(commit)
+    }
+}
+
+/// A walk of the tree below the prefix.
+struct Walk<'a> {
+    mirror: &'a Mirror,
+    files: Vec<(Box<str>, BlobId)>,
+    foreign: usize,
+}
+
+impl Walk<'_> {
+    fn tree(&mut self, id: gix::ObjectId, path: &mut String, depth: u8) -> Result<(), MirrorError> {
+        // `namespaces/<namespace>/<directory>/<file>` is as deep as our layout goes.
+        const DEEPEST: u8 = 3;
+        let mut buffer = Vec::new();
+        let tree = self
+            .mirror
+            .repo
+            .objects
+            .find_tree(&id, &mut buffer)
+            .map_err(|source| MirrorError::object(id, path, source))?;
+        let length = path.len();
+        for entry in &tree.entries {
+            let Ok(name) = std::str::from_utf8(entry.filename) else {
+                self.foreign += 1;
+                continue;
+            };
+            if !path.is_empty() {
+                path.push('/');
+            }
+            path.push_str(name);
+            if entry.mode.is_tree() {
+                let ours = depth > 0 || matches!(name, "cluster" | "namespaces");
+                if ours && depth < DEEPEST {
+                    self.tree(entry.oid.to_owned(), path, depth + 1)?;
+                } else {
+                    self.foreign += 1;
+                }
+            } else if MirrorPath::parse(path).is_some() {
+                // A link or an executable at a path of ours is not what we wrote.
+                let blob_id = if entry.mode.is_blob() && !entry.mode.is_executable() {
+                    BlobId::from(entry.oid.to_owned())
+                } else {
+                    BlobId::NONE
+                };
+                self.files
+                    .extend(key(path).map(|key| (key.into(), blob_id)));
+            } else if depth > 0 || name != IDENTITY_FILE {
+                self.foreign += 1;
+            }
+            path.truncate(length);
+        }
+        Ok(())
+    }
+}

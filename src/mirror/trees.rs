@@ -1,0 +1,217 @@
+//! Edits of trees: the old tree and a sorted list of changes in, the new trees out.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use gix::objs::FindExt as _;
+
+use super::id::{ObjectKind, object_id};
+use super::{BlobId, MirrorError, TreeId};
+
+/// One change: a path from the root of the tree, and the blob that it gets.
+pub(super) type Edit = (String, Option<BlobId>);
+
+/// Trees that are new, by id.
+pub(super) type NewTrees = HashMap<[u8; 20], Vec<u8>>;
+
+/// Applies `edits` to the tree `old`; returns the new root with all trees on the way to it that
+/// are new.
+///
+/// `edits` are sorted by path, each path once. Removing what is not there, or a directory, changes
+/// nothing. Directories that become empty go.
+pub(super) fn apply(
+    objects: &gix::OdbHandle,
+    old: Option<TreeId>,
+    edits: &[Edit],
+) -> Result<(TreeId, NewTrees), MirrorError> {
+    let mut editor = Editor {
+        objects,
+        trees: NewTrees::new(),
+    };
+    let root = match editor.tree(old, edits, 0)? {
+        Some(root) => root,
+        None => editor.put(Vec::new()),
+    };
+    Ok((root, editor.trees))
+}
+
+struct Editor<'a> {
+    objects: &'a gix::OdbHandle,
+    trees: NewTrees,
+}
+
+/// One line of a tree.
+struct Line<'a> {
+    mode: &'a [u8],
+    name: &'a [u8],
+    id: [u8; 20],
+}
+
+const FILE: &[u8] = b"100644";
+const DIRECTORY: &[u8] = b"40000";
+
+impl Line<'_> {
+    fn is_tree(&self) -> bool {
+        self.mode == DIRECTORY
+    }
+}
+
+impl Editor<'_> {
+    /// Returns the tree `old` after `edits`, whose paths share their first `skip` bytes; `None`
+    /// where nothing is left.
+    fn tree(
+        &mut self,
+        old: Option<TreeId>,
+        edits: &[Edit],
+        skip: usize,
+    ) -> Result<Option<TreeId>, MirrorError> {
+        let mut buffer = Vec::new();
+        let mut lines = self.read(old, &mut buffer, edits, skip)?;
+        let mut changed = false;
+        let mut rest = edits;
+        while let Some((path, blob_id)) = rest.first() {
+            let name = path[skip..].split('/').next().unwrap_or_default();
+            let end = skip + name.len();
+            let is_directory = end < path.len();
+            let group = if is_directory {
+                rest.iter()
+                    .take_while(|(other, _)| other.starts_with(&path[..=end]))
+                    .count()
+            } else {
+                1
+            };
+            let (group, after) = rest.split_at(group);
+            rest = after;
+            let existing = find(&lines, name.as_bytes());
+            // What is foreign stays: it is neither replaced nor removed.
+            let other_kind = existing.is_ok_and(|at| lines[at].is_tree() != is_directory);
+            if other_kind {
+                if let Some((path, _)) = group.iter().find(|(_, blob_id)| blob_id.is_some()) {
+                    return Err(MirrorError::Occupied {
+                        path: path.clone(),
+                        by: path[..end].to_owned(),
+                    });
+                }
+                continue;
+            }
+            let (mode, new) = if is_directory {
+                let old = existing.ok().map(|at| TreeId(lines[at].id));
+                (DIRECTORY, self.tree(old, group, end + 1)?.map(|id| id.0))
+            } else {
+                (FILE, blob_id.map(|id| id.0))
+            };
+            match (existing, new) {
+                (Ok(at), Some(id)) => {
+                    changed |= lines[at].id != id || lines[at].mode != mode;
+                    lines[at].id = id;
+                    lines[at].mode = mode;
+                }
+                (Ok(at), None) => {
+                    changed = true;
+                    lines.remove(at);
+                }
+                (Err(_), Some(id)) => {
+                    changed = true;
+                    let line = Line {
+                        mode,
+                        name: name.as_bytes(),
+                        id,
+                    };
+                    let at = lines.partition_point(|other| order(other, &line).is_lt());
+                    lines.insert(at, line);
+                }
+                (Err(_), None) => {}
+            }
+        }
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        if let Some(old) = old.filter(|_| !changed) {
+            return Ok(Some(old));
+        }
+        let mut bytes = Vec::with_capacity(lines.len() * 48);
+        for line in &lines {
+            bytes.extend_from_slice(line.mode);
+            bytes.push(b' ');
+            bytes.extend_from_slice(line.name);
+            bytes.push(0);
+            bytes.extend_from_slice(&line.id);
+        }
+        drop(lines);
+        Ok(Some(self.put(bytes)))
+    }
+
+    fn read<'b>(
+        &self,
+        id: Option<TreeId>,
+        buffer: &'b mut Vec<u8>,
+        edits: &[Edit],
+        skip: usize,
+    ) -> Result<Vec<Line<'b>>, MirrorError> {
+        let Some(id) = id else {
+            return Ok(Vec::new());
+        };
+        let path = edits.first().map_or("", |(path, _)| &path[..skip]);
+        self.objects
+            .find_tree(&id.oid(), buffer)
+            .map_err(|source| MirrorError::object(id, path, source))?;
+        lines(buffer).ok_or_else(|| MirrorError::missing(id, path))
+    }
+
+    fn put(&mut self, bytes: Vec<u8>) -> TreeId {
+        let id = object_id(ObjectKind::Tree, &bytes);
+        self.trees.insert(id, bytes);
+        TreeId(id)
+    }
+}
+
+/// Takes a tree apart: `<mode> <name>\0<20 bytes>`, again and again. Modes are kept as they are
+/// written, so that a foreign entry never changes.
+fn lines(mut bytes: &[u8]) -> Option<Vec<Line<'_>>> {
+    let mut lines = Vec::with_capacity(bytes.len() / 40);
+    while !bytes.is_empty() {
+        let space = bytes.iter().position(|byte| *byte == b' ')?;
+        let (mode, rest) = (&bytes[..space], &bytes[space + 1..]);
+        let null = rest.iter().position(|byte| *byte == 0)?;
+        let (name, rest) = (&rest[..null], &rest[null + 1..]);
+        let (id, rest) = rest.split_first_chunk::<20>()?;
+        lines.push(Line {
+            mode,
+            name,
+            id: *id,
+        });
+        bytes = rest;
+    }
+    Some(lines)
+}
+
+/// Git sorts a directory as if its name ended in a slash:
+/// <https://git-scm.com/docs/git-mktree>.
+fn order(a: &Line<'_>, b: &Line<'_>) -> Ordering {
+    let shared = a.name.len().min(b.name.len());
+    let after = |line: &Line<'_>| {
+        let slash = if line.is_tree() { b'/' } else { 0 };
+        line.name.get(shared).copied().unwrap_or(slash)
+    };
+    a.name[..shared]
+        .cmp(&b.name[..shared])
+        .then_with(|| after(a).cmp(&after(b)))
+}
+
+/// The place of `name`, whether it is a file or a directory.
+fn find(lines: &[Line<'_>], name: &[u8]) -> Result<usize, ()> {
+    for mode in [FILE, DIRECTORY] {
+        let wanted = Line {
+            mode,
+            name,
+            id: [0; 20],
+        };
+        let found = lines.binary_search_by(|line| order(line, &wanted));
+        if let Ok(at) = found
+            && lines[at].name == name
+        {
+            return Ok(at);
+        }
+    }
+    Err(())
+}
