@@ -13,5 +13,9 @@
 //!
 //! - [`mirror`]: the Git store, blocking. The only room that knows `gix`.
 //! - [`object`]: keys, paths in the mirror, raw objects. Pure.
+//! - [`process`]: the only room that starts a child process.
+//! - [`remote`]: fetch, push and maintenance by the `git` program.
 pub mod mirror;
 pub mod object;
+pub mod process;
+pub mod remote;

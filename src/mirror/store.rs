@@ -194,16 +194,16 @@ impl Mirror {
             .repo
             .objects
             .find_commit(&commit_id.oid(), &mut buffer)
-            .map_err(|source| MirrorError::object(commit_id, "", source))?;
+            .map_err(|source| MirrorError::object(&commit_id, "", source))?;
         let tree_id = TreeId::from(commit.tree());
         let committed_at = commit
             .time()
-            .map_err(|source| MirrorError::object(commit_id, "", source))?
+            .map_err(|source| MirrorError::object(&commit_id, "", source))?
             .seconds;
         self.repo
             .objects
             .find_tree(&tree_id.oid(), &mut Vec::new())
-            .map_err(|source| MirrorError::object(tree_id, "", source))?;
+            .map_err(|source| MirrorError::object(&tree_id, "", source))?;
         Ok(Head {
             commit_id,
             tree_id,
@@ -240,7 +240,7 @@ impl Mirror {
                 .repo
                 .objects
                 .find_tree(&at.id, &mut buffer)
-                .map_err(|source| MirrorError::object(at.id, path, source))?;
+                .map_err(|source| MirrorError::object(&at.id, path, source))?;
             let Some(entry) = tree.entries.iter().find(|entry| entry.filename == name) else {
                 return Ok(None);
             };
@@ -258,7 +258,7 @@ impl Mirror {
             .repo
             .objects
             .try_find(&id, &mut buffer)
-            .map_err(|source| MirrorError::object(id, path, source))?
+            .map_err(|source| MirrorError::object(&id, path, source))?
             .is_some_and(|object| object.kind == gix::objs::Kind::Blob);
         Ok(found.then_some(buffer))
     }
@@ -349,7 +349,7 @@ impl Walk<'_> {
             .repo
             .objects
             .find_tree(&id, &mut buffer)
-            .map_err(|source| MirrorError::object(id, path, source))?;
+            .map_err(|source| MirrorError::object(&id, path, source))?;
         let length = path.len();
         for entry in &tree.entries {
             let Ok(name) = std::str::from_utf8(entry.filename) else {
