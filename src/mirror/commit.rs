@@ -118,7 +118,7 @@ impl Mirror {
         let (objects_written, bytes_written) = self.finish_pack()?;
         if !self.repo.objects.exists(&commit_id.oid()) {
             // Then HEAD would be unreadable: gix has run out of slots, or somebody took the pack.
-            return Err(MirrorError::missing(commit_id, ""));
+            return Err(MirrorError::missing(&commit_id, ""));
         }
 
         let expected = self.head.map(|head| head.commit_id);
@@ -345,7 +345,7 @@ impl Mirror {
                 .repo
                 .objects
                 .find_commit(&at.oid(), &mut buffer)
-                .map_err(|source| MirrorError::object(at, "", source))?;
+                .map_err(|source| MirrorError::object(&at, "", source))?;
             match commit.parents().next() {
                 Some(parent) => at = parent.into(),
                 None => return Ok(false),

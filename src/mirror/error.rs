@@ -112,8 +112,8 @@ pub enum MirrorError {
     /// Compare-and-swap lost: somebody else moved the branch.
     #[error(
         "{reference} was moved by somebody else: expected {}, found {}",
-        or_absent(expected),
-        or_absent(found)
+        or_absent(expected.as_ref()),
+        or_absent(found.as_ref())
     )]
     Moved {
         /// The ref's full name.
@@ -194,7 +194,7 @@ impl MirrorError {
         }
     }
 
-    pub(super) fn object(id: impl ToString, path: &str, source: gix::Error) -> Self {
+    pub(super) fn object(id: &impl ToString, path: &str, source: gix::Error) -> Self {
         Self::Object {
             id: id.to_string(),
             path: path.to_owned(),
@@ -202,7 +202,7 @@ impl MirrorError {
         }
     }
 
-    pub(super) fn missing(id: impl ToString, path: &str) -> Self {
+    pub(super) fn missing(id: &impl ToString, path: &str) -> Self {
         Self::Object {
             id: id.to_string(),
             path: path.to_owned(),
@@ -219,6 +219,6 @@ fn path_note(path: &str) -> String {
     }
 }
 
-fn or_absent(id: &Option<CommitId>) -> String {
-    id.map_or_else(|| "none".to_owned(), |id| id.to_string())
+fn or_absent(id: Option<&CommitId>) -> String {
+    id.map_or_else(|| "none".to_owned(), CommitId::to_string)
 }

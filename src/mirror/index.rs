@@ -80,7 +80,7 @@ impl Index {
 
     /// All files, by directory, namespace and name.
     pub fn iter(&self) -> impl Iterator<Item = IndexEntry<'_>> {
-        self.blobs.iter().filter_map(entry)
+        self.blobs.iter().filter_map(|(key, id)| entry(key, id))
     }
 
     /// The files of one type, over all namespaces. `directory` as in
@@ -103,7 +103,7 @@ impl Index {
         self.blobs
             .range(start.clone()..)
             .take_while(move |(key, _)| key.starts_with(&*start))
-            .filter_map(entry)
+            .filter_map(|(key, id)| entry(key, id))
     }
 
     /// From what a walk of a tree found.
@@ -116,7 +116,7 @@ impl Index {
     }
 }
 
-fn entry<'a>((key, blob_id): (&'a Box<str>, &BlobId)) -> Option<IndexEntry<'a>> {
+fn entry<'a>(key: &'a str, blob_id: &BlobId) -> Option<IndexEntry<'a>> {
     let (directory, rest) = key.split_once('/')?;
     let (namespace, file) = rest.split_once('/')?;
     Some(IndexEntry {

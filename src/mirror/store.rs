@@ -28,7 +28,7 @@ pub trait Store {
     fn stage_blob(&mut self, id: BlobId, bytes: &[u8]) -> Result<(), MirrorError>;
     /// Commits; `None` where the tree would stay as it is.
     fn commit(&mut self, commit: &Commit) -> Result<Option<Committed>, MirrorError>;
-    /// Packs written since they were last put together.
+    /// Packs that there are since they were last put together.
     fn packs_since_maintenance(&self) -> usize {
         0
     }
@@ -202,16 +202,16 @@ impl Mirror {
             .repo
             .objects
             .find_commit(&commit_id.oid(), &mut buffer)
-            .map_err(|source| MirrorError::object(commit_id, "", source))?;
+            .map_err(|source| MirrorError::object(&commit_id, "", source))?;
         let tree_id = TreeId::from(commit.tree());
         let committed_at = commit
             .time()
-            .map_err(|source| MirrorError::object(commit_id, "", source))?
+            .map_err(|source| MirrorError::object(&commit_id, "", source))?
             .seconds;
         self.repo
             .objects
             .find_tree(&tree_id.oid(), &mut Vec::new())
-            .map_err(|source| MirrorError::object(tree_id, "", source))?;
+            .map_err(|source| MirrorError::object(&tree_id, "", source))?;
         Ok(Head {
             commit_id,
             tree_id,
@@ -248,7 +248,7 @@ impl Mirror {
                 .repo
                 .objects
                 .find_tree(&at.id, &mut buffer)
-                .map_err(|source| MirrorError::object(at.id, path, source))?;
+                .map_err(|source| MirrorError::object(&at.id, path, source))?;
             let Some(entry) = tree.entries.iter().find(|entry| entry.filename == name) else {
                 return Ok(None);
             };
@@ -266,7 +266,7 @@ impl Mirror {
             .repo
             .objects
             .try_find(&id, &mut buffer)
-            .map_err(|source| MirrorError::object(id, path, source))?
+            .map_err(|source| MirrorError::object(&id, path, source))?
             .is_some_and(|object| object.kind == gix::objs::Kind::Blob);
         Ok(found.then_some(buffer))
     }
@@ -365,7 +365,7 @@ impl Walk<'_> {
             .repo
             .objects
             .find_tree(&id, &mut buffer)
-            .map_err(|source| MirrorError::object(id, path, source))?;
+            .map_err(|source| MirrorError::object(&id, path, source))?;
         let length = path.len();
         for entry in &tree.entries {
             let Ok(name) = std::str::from_utf8(entry.filename) else {

@@ -84,7 +84,7 @@ impl Editor<'_> {
             rest = after;
             let existing = find(&lines, name.as_bytes());
             // What is foreign stays: it is neither replaced nor removed.
-            let other_kind = existing.is_ok_and(|at| lines[at].is_tree() != is_directory);
+            let other_kind = existing.is_some_and(|at| lines[at].is_tree() != is_directory);
             if other_kind {
                 if let Some((path, _)) = group.iter().find(|(_, blob_id)| blob_id.is_some()) {
                     return Err(MirrorError::Occupied {
@@ -95,22 +95,22 @@ impl Editor<'_> {
                 continue;
             }
             let (mode, new) = if is_directory {
-                let old = existing.ok().map(|at| TreeId(lines[at].id));
+                let old = existing.map(|at| TreeId(lines[at].id));
                 (DIRECTORY, self.tree(old, group, end + 1)?.map(|id| id.0))
             } else {
                 (FILE, blob_id.map(|id| id.0))
             };
             match (existing, new) {
-                (Ok(at), Some(id)) => {
+                (Some(at), Some(id)) => {
                     changed |= lines[at].id != id || lines[at].mode != mode;
                     lines[at].id = id;
                     lines[at].mode = mode;
                 }
-                (Ok(at), None) => {
+                (Some(at), None) => {
                     changed = true;
                     lines.remove(at);
                 }
-                (Err(_), Some(id)) => {
+                (None, Some(id)) => {
                     changed = true;
                     let line = Line {
                         mode,
@@ -120,7 +120,7 @@ impl Editor<'_> {
                     let at = lines.partition_point(|other| order(other, &line).is_lt());
                     lines.insert(at, line);
                 }
-                (Err(_), None) => {}
+                (None, None) => {}
             }
         }
         if lines.is_empty() {
@@ -154,8 +154,8 @@ impl Editor<'_> {
         let path = edits.first().map_or("", |(path, _)| &path[..skip]);
         self.objects
             .find_tree(&id.oid(), buffer)
-            .map_err(|source| MirrorError::object(id, path, source))?;
-        lines(buffer).ok_or_else(|| MirrorError::missing(id, path))
+            .map_err(|source| MirrorError::object(&id, path, source))?;
+        lines(buffer).ok_or_else(|| MirrorError::missing(&id, path))
     }
 
     fn put(&mut self, bytes: Vec<u8>) -> TreeId {
@@ -199,7 +199,7 @@ fn order(a: &Line<'_>, b: &Line<'_>) -> Ordering {
 }
 
 /// The place of `name`, whether it is a file or a directory.
-fn find(lines: &[Line<'_>], name: &[u8]) -> Result<usize, ()> {
+fn find(lines: &[Line<'_>], name: &[u8]) -> Option<usize> {
     for mode in [FILE, DIRECTORY] {
         let wanted = Line {
             mode,
@@ -210,8 +210,8 @@ fn find(lines: &[Line<'_>], name: &[u8]) -> Result<usize, ()> {
         if let Ok(at) = found
             && lines[at].name == name
         {
-            return Ok(at);
+            return Some(at);
         }
     }
-    Err(())
+    None
 }

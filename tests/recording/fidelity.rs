@@ -65,36 +65,103 @@ const STRIPPED: [&[&str]; 36] = [
     &["metadata", "deletionTimestamp"],
     &["metadata", "deletionGracePeriodSeconds"],
     &["metadata", "ownerReferences", "*", "uid"],
-    &["metadata", "annotations", "kubectl.kubernetes.io/last-applied-configuration"],
+    &[
+        "metadata",
+        "annotations",
+        "kubectl.kubernetes.io/last-applied-configuration",
+    ],
     &["metadata", "annotations", "kapp.k14s.io/original"],
     &["metadata", "annotations", "objectset.rio.cattle.io/applied"],
-    &["metadata", "annotations", "control-plane.alpha.kubernetes.io/leader"],
-    &["metadata", "annotations", "deployment.kubernetes.io/revision"],
-    &["metadata", "annotations", "deprecated.daemonset.template.generation"],
-    &["metadata", "annotations", "kubernetes.io/service-account.uid"],
+    &[
+        "metadata",
+        "annotations",
+        "control-plane.alpha.kubernetes.io/leader",
+    ],
+    &[
+        "metadata",
+        "annotations",
+        "deployment.kubernetes.io/revision",
+    ],
+    &[
+        "metadata",
+        "annotations",
+        "deprecated.daemonset.template.generation",
+    ],
+    &[
+        "metadata",
+        "annotations",
+        "kubernetes.io/service-account.uid",
+    ],
     &["metadata", "annotations", "pv.kubernetes.io/bind-completed"],
-    &["metadata", "annotations", "pv.kubernetes.io/bound-by-controller"],
-    &["metadata", "annotations", "volume.beta.kubernetes.io/storage-provisioner"],
-    &["metadata", "annotations", "volume.kubernetes.io/storage-provisioner"],
-    &["metadata", "annotations", "volume.kubernetes.io/selected-node"],
-    &["metadata", "annotations", "autoscaling.alpha.kubernetes.io/conditions"],
-    &["metadata", "annotations", "autoscaling.alpha.kubernetes.io/current-metrics"],
+    &[
+        "metadata",
+        "annotations",
+        "pv.kubernetes.io/bound-by-controller",
+    ],
+    &[
+        "metadata",
+        "annotations",
+        "volume.beta.kubernetes.io/storage-provisioner",
+    ],
+    &[
+        "metadata",
+        "annotations",
+        "volume.kubernetes.io/storage-provisioner",
+    ],
+    &[
+        "metadata",
+        "annotations",
+        "volume.kubernetes.io/selected-node",
+    ],
+    &[
+        "metadata",
+        "annotations",
+        "autoscaling.alpha.kubernetes.io/conditions",
+    ],
+    &[
+        "metadata",
+        "annotations",
+        "autoscaling.alpha.kubernetes.io/current-metrics",
+    ],
     &["metadata", "labels", "controller-uid"],
     &["metadata", "labels", "batch.kubernetes.io/controller-uid"],
     &["spec", "selector", "matchLabels", "controller-uid"],
-    &["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"],
+    &[
+        "spec",
+        "selector",
+        "matchLabels",
+        "batch.kubernetes.io/controller-uid",
+    ],
     &["spec", "template", "metadata", "labels", "controller-uid"],
-    &["spec", "template", "metadata", "labels", "batch.kubernetes.io/controller-uid"],
+    &[
+        "spec",
+        "template",
+        "metadata",
+        "labels",
+        "batch.kubernetes.io/controller-uid",
+    ],
     &["spec", "template", "metadata", "creationTimestamp"],
     &["spec", "jobTemplate", "metadata", "creationTimestamp"],
-    &["spec", "jobTemplate", "spec", "template", "metadata", "creationTimestamp"],
+    &[
+        "spec",
+        "jobTemplate",
+        "spec",
+        "template",
+        "metadata",
+        "creationTimestamp",
+    ],
     &["spec", "claimRef", "uid"],
     &["spec", "claimRef", "resourceVersion"],
 ];
 
 /// Fields of a Service that are only there where somebody asked for them.
-const ALLOCATED: [&str; 5] =
-    ["clusterIP", "clusterIPs", "healthCheckNodePort", "ipFamilies", "ipFamilyPolicy"];
+const ALLOCATED: [&str; 5] = [
+    "clusterIP",
+    "clusterIPs",
+    "healthCheckNodePort",
+    "ipFamilies",
+    "ipFamilyPolicy",
+];
 
 /// Every object that kubectl lists, as its file should read, by resource, namespace and name.
 pub type Expected = BTreeMap<(String, String, String), Value>;
@@ -119,13 +186,25 @@ pub fn every_object_is_one_faithful_file(plane: &ControlPlane) -> Outcome {
 
     let objects_expected = expected.len();
     compare(plane, &mirror, &expected)?;
-    assert_eq!(files.len(), objects_expected + 1, "one file each, and .strandline.yaml");
+    assert_eq!(
+        files.len(),
+        objects_expected + 1,
+        "one file each, and .strandline.yaml"
+    );
 
     let objects = mirror.objects()?;
     let head = mirror.head()?;
     let second = mirror.snapshot(&[])?.expect_code(0)?;
-    assert_eq!(mirror.head()?, head, "a second snapshot of the same cluster made a commit");
-    assert_eq!(mirror.objects()?, objects, "a second snapshot wrote Git objects");
+    assert_eq!(
+        mirror.head()?,
+        head,
+        "a second snapshot of the same cluster made a commit"
+    );
+    assert_eq!(
+        mirror.objects()?,
+        objects,
+        "a second snapshot wrote Git objects"
+    );
 
     for mode in ["pages", "watch-list"] {
         let other = Mirror::new(plane)?;
@@ -148,7 +227,11 @@ pub fn every_object_is_one_faithful_file(plane: &ControlPlane) -> Outcome {
 pub fn an_unknown_group_keeps_its_files(plane: &ControlPlane) -> Outcome {
     plane.apply(&crate::life::crd("floats", "Float", "away.example.com"))?;
     plane
-        .kubectl(["wait", "--for=condition=Established", "crd/floats.away.example.com"])?
+        .kubectl([
+            "wait",
+            "--for=condition=Established",
+            "crd/floats.away.example.com",
+        ])?
         .success()?;
     crate::support::wait_for_success("a first Float", std::time::Duration::from_secs(20), || {
         plane.apply(&json!({
@@ -161,7 +244,9 @@ pub fn an_unknown_group_keeps_its_files(plane: &ControlPlane) -> Outcome {
     let path = "namespaces/default/floats.away.example.com/buoy.yaml";
     assert!(mirror.has(path)?);
 
-    plane.kubectl(["delete", "crd", "floats.away.example.com", "--wait"])?.success()?;
+    plane
+        .kubectl(["delete", "crd", "floats.away.example.com", "--wait"])?
+        .success()?;
     let service = json!({
         "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
         "metadata": { "name": "v1.away.example.com" },
@@ -180,32 +265,61 @@ pub fn an_unknown_group_keeps_its_files(plane: &ControlPlane) -> Outcome {
         }
     })?;
     let unknown = mirror.snapshot(&[])?.expect_code(3)?;
-    assert!(unknown.stdout.contains("away.example.com"), "{}", unknown.stdout);
-    assert!(mirror.has(path)?, "a group whose server is away lost a file");
     assert!(
-        !mirror.has("cluster/customresourcedefinitions.apiextensions.k8s.io/floats.away.example.com.yaml")?,
+        unknown.stdout.contains("away.example.com"),
+        "{}",
+        unknown.stdout
+    );
+    assert!(
+        mirror.has(path)?,
+        "a group whose server is away lost a file"
+    );
+    assert!(
+        !mirror.has(
+            "cluster/customresourcedefinitions.apiextensions.k8s.io/floats.away.example.com.yaml"
+        )?,
         "the CRD itself was deleted, and that is known"
     );
-    plane.kubectl(["delete", "apiservice", "v1.away.example.com"])?.success()?;
-    crate::support::wait_for_success("the end of the group", std::time::Duration::from_secs(40), || {
-        mirror.snapshot(&[])?.expect_code(0)?;
-        if mirror.has(path)? { Err(Failure::new("the file is still there")) } else { Ok(()) }
-    })?;
+    plane
+        .kubectl(["delete", "apiservice", "v1.away.example.com"])?
+        .success()?;
+    crate::support::wait_for_success(
+        "the end of the group",
+        std::time::Duration::from_secs(40),
+        || {
+            mirror.snapshot(&[])?.expect_code(0)?;
+            if mirror.has(path)? {
+                Err(Failure::new("the file is still there"))
+            } else {
+                Ok(())
+            }
+        },
+    )?;
     Ok(Completion::Completed)
 }
 
 /// Holds every file of the mirror, as kubectl reads it, against what it should be.
 pub fn compare(plane: &ControlPlane, mirror: &Mirror, expected: &Expected) -> Result<()> {
     let found = read_by_kubectl(plane, mirror)?;
-    let missing: Vec<_> = expected.keys().filter(|key| !found.contains_key(key)).collect();
-    let surplus: Vec<_> = found.keys().filter(|key| !expected.contains_key(key)).collect();
+    let missing: Vec<_> = expected
+        .keys()
+        .filter(|key| !found.contains_key(key))
+        .collect();
+    let surplus: Vec<_> = found
+        .keys()
+        .filter(|key| !expected.contains_key(key))
+        .collect();
     if !missing.is_empty() || !surplus.is_empty() {
-        return Err(Failure::new(format!("missing {missing:?}, surplus {surplus:?}")));
+        return Err(Failure::new(format!(
+            "missing {missing:?}, surplus {surplus:?}"
+        )));
     }
     for (key, object) in expected {
         let file = &found[key];
         if file != object {
-            return Err(Failure::new(format!("{key:?}\n file: {file}\n live: {object}")));
+            return Err(Failure::new(format!(
+                "{key:?}\n file: {file}\n live: {object}"
+            )));
         }
     }
     Ok(())
@@ -215,17 +329,21 @@ pub fn compare(plane: &ControlPlane, mirror: &Mirror, expected: &Expected) -> Re
 /// resourceVersion changes between two looks, leases and events aside.
 pub fn settle(plane: &ControlPlane) -> Result<()> {
     let mut last = String::new();
-    crate::support::wait_for("a cluster at rest", std::time::Duration::from_secs(60), || {
-        std::thread::sleep(std::time::Duration::from_millis(700));
-        let types = types(plane)?.join(",");
-        let now = plane.kubectl([
+    crate::support::wait_for(
+        "a cluster at rest",
+        std::time::Duration::from_secs(60),
+        || {
+            std::thread::sleep(std::time::Duration::from_millis(700));
+            let types = types(plane)?.join(",");
+            let now = plane.kubectl([
             "get", &types, "-A", "-o",
             "jsonpath={range .items[*]}{.metadata.uid} {.metadata.resourceVersion}{\"\\n\"}{end}",
         ])?;
-        let same = now.stdout == last;
-        last = now.stdout;
-        Ok(same.then_some(()))
-    })
+            let same = now.stdout == last;
+            last = now.stdout;
+            Ok(same.then_some(()))
+        },
+    )
 }
 
 /// The types that kubectl lists, by its own choice of version, less those that are dropped.
@@ -276,7 +394,10 @@ pub fn expected(plane: &ControlPlane) -> Result<Expected> {
 }
 
 fn text(object: &Value, field: &str) -> String {
-    object["metadata"][field].as_str().unwrap_or_default().to_owned()
+    object["metadata"][field]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn is_dropped(resource: &str, object: &Value) -> bool {
@@ -310,15 +431,21 @@ fn is_dropped(resource: &str, object: &Value) -> bool {
 
 /// Removes a field, and what is empty without it.
 fn remove(value: &mut Value, path: &[&str]) {
-    let Some((first, rest)) = path.split_first() else { return };
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
     if *first == "*" {
         for element in value.as_array_mut().into_iter().flatten() {
             remove(element, rest);
         }
         return;
     }
-    let Some(map) = value.as_object_mut() else { return };
-    let Some(child) = map.get_mut(*first) else { return };
+    let Some(map) = value.as_object_mut() else {
+        return;
+    };
+    let Some(child) = map.get_mut(*first) else {
+        return;
+    };
     if rest.is_empty() {
         map.remove(*first);
         return;
@@ -344,15 +471,22 @@ fn strip_allocated(object: &mut Value) {
         .map(|entry| entry["fieldsV1"]["f:spec"].clone())
         .collect();
     for field in ALLOCATED {
-        let asked_for = fields.iter().any(|spec| spec.get(format!("f:{field}")).is_some());
+        let asked_for = fields
+            .iter()
+            .any(|spec| spec.get(format!("f:{field}")).is_some());
         if !asked_for && !(field == "clusterIP" && object["spec"]["clusterIP"] == "None") {
             remove(object, &["spec", field]);
         }
     }
     for port in object["spec"]["ports"].as_array_mut().into_iter().flatten() {
         let protocol = port["protocol"].as_str().unwrap_or("TCP");
-        let key = format!("k:{}", json!({ "port": port["port"], "protocol": protocol }));
-        let asked_for = fields.iter().any(|spec| spec["f:ports"][&key].get("f:nodePort").is_some());
+        let key = format!(
+            "k:{}",
+            json!({ "port": port["port"], "protocol": protocol })
+        );
+        let asked_for = fields
+            .iter()
+            .any(|spec| spec["f:ports"][&key].get("f:nodePort").is_some());
         if !asked_for {
             remove(port, &["nodePort"]);
         }
@@ -370,15 +504,22 @@ fn digest(object: &mut Value, namespace: &str, name: &str) {
         mac.update(format!("data[{}]", json!(key)).as_bytes());
         mac.update(&[0]);
         mac.update(&plain);
-        let hex: String =
-            mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = mac
+            .finalize()
+            .into_bytes()
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         *value = Value::String(format!("hmac:{hex}"));
     }
 }
 
 fn decode(text: &str) -> Vec<u8> {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default()
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .unwrap_or_default()
 }
 
 /// Every file of the mirror as kubectl reads it, by resource, namespace and name.
@@ -395,7 +536,10 @@ fn read_by_kubectl(plane: &ControlPlane, mirror: &Mirror) -> Result<Expected> {
         let yaml = String::from_utf8(bytes).context(&path)?;
         let line = |key: &str| {
             let start = format!("{key}: ");
-            yaml.lines().find_map(|l| l.strip_prefix(&start)).unwrap_or_default().to_owned()
+            yaml.lines()
+                .find_map(|l| l.strip_prefix(&start))
+                .unwrap_or_default()
+                .to_owned()
         };
         kinds.insert((line("apiVersion"), line("kind")), directory);
         text.push_str("---\n");
@@ -403,7 +547,15 @@ fn read_by_kubectl(plane: &ControlPlane, mirror: &Mirror) -> Result<Expected> {
     }
     let marked = plane
         .kubectl_as(ADMIN)?
-        .args(["label", "--local", "-f", "-", &format!("{MARK}=1"), "-o", "json"])
+        .args([
+            "label",
+            "--local",
+            "-f",
+            "-",
+            &format!("{MARK}=1"),
+            "-o",
+            "json",
+        ])
         .stdin(text)
         .run()?
         .success()?;
@@ -421,8 +573,15 @@ fn read_by_kubectl(plane: &ControlPlane, mirror: &Mirror) -> Result<Expected> {
                 object["apiVersion"].as_str().unwrap_or_default().to_owned(),
                 object["kind"].as_str().unwrap_or_default().to_owned(),
             );
-            let resource = kinds.get(&kind).cloned().unwrap_or_else(|| format!("{kind:?}"));
-            let key = (resource, text_of(&object, "namespace"), text_of(&object, "name"));
+            let resource = kinds
+                .get(&kind)
+                .cloned()
+                .unwrap_or_else(|| format!("{kind:?}"));
+            let key = (
+                resource,
+                text_of(&object, "namespace"),
+                text_of(&object, "name"),
+            );
             assert!(seen.insert(key.clone()), "{key:?} is in two files");
             found.insert(key, object);
         }

@@ -78,9 +78,15 @@ impl Writer {
             .method(method)
             .uri(path)
             .header("content-type", content_type)
-            .body(body.map(ToString::to_string).unwrap_or_default().into_bytes())
+            .body(
+                body.map(ToString::to_string)
+                    .unwrap_or_default()
+                    .into_bytes(),
+            )
             .context(path)?;
-        self.runtime.block_on(self.client.request(request)).context(format!("{method} {path}"))
+        self.runtime
+            .block_on(self.client.request(request))
+            .context(format!("{method} {path}"))
     }
 }
 
@@ -115,12 +121,18 @@ pub fn changes_are_committed_and_pushed_in_time(plane: &ControlPlane) -> Outcome
     for round in 0..20 {
         let value = format!("round-{round}");
         plane.apply(&config_map("timely", "patched", &value))?;
-        check("a patch", "namespaces/timely/configmaps/patched.yaml", Some(&value))?;
+        check(
+            "a patch",
+            "namespaces/timely/configmaps/patched.yaml",
+            Some(&value),
+        )?;
         let made = format!("made-{round}");
         plane.apply(&config_map("timely", &made, "x"))?;
         let path = format!("namespaces/timely/configmaps/{made}.yaml");
         check("a create", &path, Some("value: x"))?;
-        plane.kubectl(["-n", "timely", "delete", "configmap", &made])?.success()?;
+        plane
+            .kubectl(["-n", "timely", "delete", "configmap", &made])?
+            .success()?;
         check("a delete", &path, None)?;
         if round % 4 == 0 {
             let plural = format!("tides{round}");
@@ -164,7 +176,12 @@ pub fn status_updates_are_quiet(plane: &ControlPlane) -> Outcome {
     let path = "/apis/busy.example.com/v1/namespaces/busy/pumps/p";
     let file = "namespaces/busy/pumps.busy.example.com/p.yaml";
     let edits = [
-        (path, json!({ "metadata": { "labels": { "edited": "label" } } }), file, "edited: label"),
+        (
+            path,
+            json!({ "metadata": { "labels": { "edited": "label" } } }),
+            file,
+            "edited: label",
+        ),
         (
             path,
             json!({ "metadata": { "annotations": { "edited": "annotation" } } }),
@@ -211,21 +228,35 @@ pub fn status_updates_are_quiet(plane: &ControlPlane) -> Outcome {
         mirror.has("namespaces/busy/configmaps/last.yaml")
     })?;
     let commits = mirror.commits()? - before;
-    writer.send("PATCH", path, Some(&json!({ "metadata": { "finalizers": null } })))?;
+    writer.send(
+        "PATCH",
+        path,
+        Some(&json!({ "metadata": { "finalizers": null } })),
+    )?;
     recorder.stop()?;
     report(&format!(
         "{beats} status updates, {commits} commits for 5 changes, the slowest after {:.2} s",
         worst.as_secs_f64()
     ));
     assert!(beats >= 500, "{beats} status updates");
-    assert_eq!(commits, 5, "{}", mirror.git(&["log", "--format=%s%n%b", "main"])?);
-    assert!(worst <= COMMITTED, "a change among status updates took {worst:?}");
+    assert_eq!(
+        commits,
+        5,
+        "{}",
+        mirror.git(&["log", "--format=%s%n%b", "main"])?
+    );
+    assert!(
+        worst <= COMMITTED,
+        "a change among status updates took {worst:?}"
+    );
     Ok(Completion::Completed)
 }
 
 fn beat(writer: &Writer, path: &str, n: u32) -> Result<()> {
     let status = json!({ "status": { "beats": n } });
-    writer.send("PATCH", &format!("{path}/status"), Some(&status)).map(drop)
+    writer
+        .send("PATCH", &format!("{path}/status"), Some(&status))
+        .map(drop)
 }
 
 pub fn a_deleted_namespace_is_one_commit(plane: &ControlPlane) -> Outcome {
@@ -233,22 +264,48 @@ pub fn a_deleted_namespace_is_one_commit(plane: &ControlPlane) -> Outcome {
     for n in 0..5 {
         plane.apply(&config_map("doomed", &format!("m{n}"), "x"))?;
     }
-    plane.kubectl(["-n", "doomed", "create", "deployment", "web", "--image=web:1"])?.success()?;
+    plane
+        .kubectl([
+            "-n",
+            "doomed",
+            "create",
+            "deployment",
+            "web",
+            "--image=web:1",
+        ])?
+        .success()?;
     crate::fidelity::settle(plane)?;
     let mirror = Mirror::new(plane)?;
     let recorder = mirror.record(&[])?;
     let before = mirror.commits()?;
-    let files = mirror.git(&["ls-tree", "-r", "--name-only", "main", "--", "namespaces/doomed"])?;
+    let files = mirror.git(&[
+        "ls-tree",
+        "-r",
+        "--name-only",
+        "main",
+        "--",
+        "namespaces/doomed",
+    ])?;
     let objects = files.lines().count();
     assert!(objects >= 6, "{files}");
 
-    plane.kubectl(["delete", "namespace", "doomed", "--timeout=60s"])?.success()?;
+    plane
+        .kubectl(["delete", "namespace", "doomed", "--timeout=60s"])?
+        .success()?;
     until("the namespace to go", Instant::now(), PATIENCE, || {
         Ok(!mirror.has("cluster/namespaces/doomed.yaml")?)
     })?;
     recorder.stop()?;
-    let log = mirror.git(&["log", "--format=%s", &format!("-{}", mirror.commits()? - before), "main"])?;
-    assert_eq!(log.trim(), format!("delete Namespace doomed with {objects} objects"));
+    let log = mirror.git(&[
+        "log",
+        "--format=%s",
+        &format!("-{}", mirror.commits()? - before),
+        "main",
+    ])?;
+    assert_eq!(
+        log.trim(),
+        format!("delete Namespace doomed with {objects} objects")
+    );
     assert!(!mirror.has("namespaces/doomed")?);
     Ok(Completion::Completed)
 }
@@ -265,11 +322,15 @@ pub fn a_deleted_crd_takes_its_files_along(plane: &ControlPlane) -> Outcome {
     let mirror = Mirror::new(plane)?;
     let recorder = mirror.record(&[])?;
     assert!(mirror.has("namespaces/default/wrecks.sunk.example.com/w2.yaml")?);
-    plane.kubectl(["delete", "crd", "wrecks.sunk.example.com"])?.success()?;
+    plane
+        .kubectl(["delete", "crd", "wrecks.sunk.example.com"])?
+        .success()?;
     let definition =
         "cluster/customresourcedefinitions.apiextensions.k8s.io/wrecks.sunk.example.com.yaml";
     let since = Instant::now();
-    until("the CRD to go", since, PATIENCE, || Ok(!mirror.has(definition)?))?;
+    until("the CRD to go", since, PATIENCE, || {
+        Ok(!mirror.has(definition)?)
+    })?;
     until("its files to go", since, PATIENCE, || {
         Ok(!mirror.has("namespaces/default/wrecks.sunk.example.com")?)
     })?;
@@ -282,18 +343,36 @@ pub fn three_thousand_commits(plane: &ControlPlane) -> Outcome {
     namespace(plane, "steady")?;
     plane.apply(&config_map("steady", "counter", "start"))?;
     let mirror = Mirror::new(plane)?;
-    let recorder = mirror.record(&["--max-batch", "1", "--quiet-period", "1h", "--max-age", "2h"])?;
+    let recorder = mirror.record(&[
+        "--max-batch",
+        "1",
+        "--quiet-period",
+        "1h",
+        "--max-age",
+        "2h",
+    ])?;
     let before = mirror.commits()?;
     let writer = Writer::new(plane)?;
     let since = Instant::now();
     for n in 0..COMMITS {
         let change = json!({ "data": { "value": format!("n{n}") } });
-        writer.send("PATCH", "/api/v1/namespaces/steady/configmaps/counter", Some(&change))?;
+        writer.send(
+            "PATCH",
+            "/api/v1/namespaces/steady/configmaps/counter",
+            Some(&change),
+        )?;
     }
     let last = format!("value: n{}", COMMITS - 1);
-    until("the last commit", Instant::now(), Duration::from_secs(300), || {
-        Ok(mirror.file("namespaces/steady/configmaps/counter.yaml")?.contains(&last))
-    })?;
+    until(
+        "the last commit",
+        Instant::now(),
+        Duration::from_secs(300),
+        || {
+            Ok(mirror
+                .file("namespaces/steady/configmaps/counter.yaml")?
+                .contains(&last))
+        },
+    )?;
     let took = since.elapsed();
     let log = recorder.log()?;
     let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
@@ -306,7 +385,10 @@ pub fn three_thousand_commits(plane: &ControlPlane) -> Outcome {
         .filter(|entry| entry.path().extension().is_some_and(|e| e == "pack"))
         .count();
     mirror.fsck()?;
-    report(&format!("{commits} commits in {:.1} s, {packs} packs at the end", took.as_secs_f64()));
+    report(&format!(
+        "{commits} commits in {:.1} s, {packs} packs at the end",
+        took.as_secs_f64()
+    ));
     if commits < COMMITS {
         return Err(Failure::new(format!("{commits} commits for {COMMITS} changes")).into());
     }

@@ -28,7 +28,10 @@ impl Mirror {
     pub fn of(plane: &ControlPlane, user: &str) -> Result<Self> {
         let home = tempfile::tempdir().context("a temporary folder")?;
         std::fs::write(home.path().join("key"), KEY).context("the digest key")?;
-        Ok(Self { home, kubeconfig: plane.kubeconfig(user)? })
+        Ok(Self {
+            home,
+            kubeconfig: plane.kubeconfig(user)?,
+        })
     }
 
     pub fn home(&self) -> &Path {
@@ -84,15 +87,20 @@ impl Mirror {
     }
 
     pub fn head(&self) -> Result<String> {
-        self.git(&["rev-parse", "main"]).map(|text| text.trim().to_owned())
+        self.git(&["rev-parse", "main"])
+            .map(|text| text.trim().to_owned())
     }
 
     pub fn tree(&self) -> Result<String> {
-        self.git(&["rev-parse", "main^{tree}"]).map(|text| text.trim().to_owned())
+        self.git(&["rev-parse", "main^{tree}"])
+            .map(|text| text.trim().to_owned())
     }
 
     pub fn commits(&self) -> Result<usize> {
-        self.git(&["rev-list", "--count", "main"])?.trim().parse().context("a count")
+        self.git(&["rev-list", "--count", "main"])?
+            .trim()
+            .parse()
+            .context("a count")
     }
 
     pub fn file(&self, path: &str) -> Result<String> {
@@ -100,12 +108,18 @@ impl Mirror {
     }
 
     pub fn has(&self, path: &str) -> Result<bool> {
-        Ok(!self.git(&["ls-tree", "-r", "--name-only", "main", "--", path])?.is_empty())
+        Ok(!self
+            .git(&["ls-tree", "-r", "--name-only", "main", "--", path])?
+            .is_empty())
     }
 
     /// Every object in the repository's database, whatever refers to it.
     pub fn objects(&self) -> Result<usize> {
-        let all = ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"];
+        let all = [
+            "cat-file",
+            "--batch-all-objects",
+            "--batch-check=%(objectname)",
+        ];
         Ok(self.git(&all)?.lines().count())
     }
 
@@ -131,7 +145,11 @@ impl Mirror {
 
 pub fn fsck(repository: &Path) -> Result<()> {
     let options = ["fsck", "--strict", "--full", "--no-dangling"];
-    Program::git(repository).args(options).deadline(Duration::from_secs(120)).run()?.success()?;
+    Program::git(repository)
+        .args(options)
+        .deadline(Duration::from_secs(120))
+        .run()?
+        .success()?;
     Ok(())
 }
 
@@ -149,7 +167,11 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) ->
         if path.is_dir() {
             collect(root, &path, files)?;
         } else {
-            let name = path.strip_prefix(root).context("a path")?.display().to_string();
+            let name = path
+                .strip_prefix(root)
+                .context("a path")?
+                .display()
+                .to_string();
             files.insert(name, std::fs::read(&path).context(path.display())?);
         }
     }
@@ -166,7 +188,10 @@ impl Recorder {
     pub fn log(&self) -> Result<Vec<Value>> {
         let text = self.child.stderr()?;
         // The last line may be half-written.
-        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        Ok(text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
     }
 
     pub fn wait_for_log(&mut self, message: &str) -> Result<Value> {
@@ -175,7 +200,10 @@ impl Recorder {
                 let tail = self.child.log_tail(20);
                 return Err(Failure::new(format!("record ended with {code}: {tail}")));
             }
-            Ok(self.log()?.into_iter().find(|line| line["fields"]["message"] == message))
+            Ok(self
+                .log()?
+                .into_iter()
+                .find(|line| line["fields"]["message"] == message))
         });
         found.map_err(|error| Failure::new(format!("{error}\n{}", self.child.log_tail(20))))
     }
@@ -188,8 +216,12 @@ impl Recorder {
             return Err(Failure::new(format!("record ended with {code}: {tail}")));
         }
         let lines = self.log()?;
-        let stopped = lines.into_iter().find(|line| line["fields"]["message"] == "stopped");
-        stopped.map(|line| line["fields"].clone()).ok_or_else(|| Failure::new("no last words"))
+        let stopped = lines
+            .into_iter()
+            .find(|line| line["fields"]["message"] == "stopped");
+        stopped
+            .map(|line| line["fields"].clone())
+            .ok_or_else(|| Failure::new("no last words"))
     }
 
     pub fn kill(mut self) -> Result<()> {
@@ -204,5 +236,7 @@ pub fn until(
     most: Duration,
     mut holds: impl FnMut() -> Result<bool>,
 ) -> Result<Duration> {
-    wait_for(what, most, || holds().map(|holds| holds.then(|| since.elapsed())))
+    wait_for(what, most, || {
+        holds().map(|holds| holds.then(|| since.elapsed()))
+    })
 }

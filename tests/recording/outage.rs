@@ -17,7 +17,12 @@ const NAMESPACE: &str = "/api/v1/namespaces/outage/configmaps";
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Creates, changes and deletes by a seeded plan; every third object goes again.
-fn load(writer: &Writer, random: &mut fastrand::Rng, names: &mut Vec<String>, n: u32) -> Result<()> {
+fn load(
+    writer: &Writer,
+    random: &mut fastrand::Rng,
+    names: &mut Vec<String>,
+    n: u32,
+) -> Result<()> {
     for _ in 0..n {
         match random.u8(0..3) {
             0 if names.len() > 10 => {
@@ -57,7 +62,9 @@ pub fn the_mirror_converges_after_an_outage(plane: &ControlPlane) -> Outcome {
     report(&format!("seed {seed}"));
     let mut random = fastrand::Rng::with_seed(seed);
     let mut names = Vec::new();
-    plane.kubectl(["create", "namespace", "outage"])?.success()?;
+    plane
+        .kubectl(["create", "namespace", "outage"])?
+        .success()?;
     let writer = Writer::new(plane)?;
     load(&writer, &mut random, &mut names, 100)?;
     let mirror = Mirror::new(plane)?;
@@ -73,7 +80,9 @@ pub fn the_mirror_converges_after_an_outage(plane: &ControlPlane) -> Outcome {
     plane.compact()?;
     plane.start_api_server()?;
     let writer = wait_for_success("a new client", PATIENCE, || Writer::new(plane))?;
-    wait_for_success("load", PATIENCE, || load(&writer, &mut random, &mut names, 50))?;
+    wait_for_success("load", PATIENCE, || {
+        load(&writer, &mut random, &mut names, 50)
+    })?;
     let back = mark(&writer, &mirror, "after-the-outage")?;
     compare_settled(plane, &mirror)?;
 

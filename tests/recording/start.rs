@@ -20,8 +20,11 @@ pub fn a_newcomer_is_told_what_is_wrong(plane: &ControlPlane) -> Outcome {
     let token = plane.token(crate::support::plane::ADMIN)?;
     std::fs::write(home.join("expired"), text.replace(token, "expired-token")).context("a file")?;
     let server = plane.server();
-    std::fs::write(home.join("nowhere"), text.replace(&server, "https://127.0.0.1:1"))
-        .context("a file")?;
+    std::fs::write(
+        home.join("nowhere"),
+        text.replace(&server, "https://127.0.0.1:1"),
+    )
+    .context("a file")?;
     std::fs::write(home.join("broken"), "clusters: [token: s3cr3t-t0ken\n").context("a file")?;
     std::fs::create_dir(home.join("full")).context("a folder")?;
     std::fs::write(home.join("full/notes.txt"), "mine").context("a file")?;
@@ -31,20 +34,51 @@ pub fn a_newcomer_is_told_what_is_wrong(plane: &ControlPlane) -> Outcome {
         (&[], &["--kubeconfig", "KUBECONFIG"]),
         (&["--kubeconfig", "absent"], &["absent", "No such file"]),
         (&["--kubeconfig", "broken"], &["broken", "not valid YAML"]),
-        (&["--kubeconfig", "nowhere"], &["127.0.0.1:1", "check the address"]),
-        (&["--kubeconfig", "expired"], &["does not accept these credentials"]),
-        (&["--kubeconfig", &kubeconfig, "--context", "typo"], &["'typo'", "it has:"]),
-        (&["--kubeconfig", &kubeconfig, "--repository", "a-file"], &["a-file", "is a file"]),
-        (&["--kubeconfig", &kubeconfig, "--repository", "full"], &["full", "no Git repository"]),
-        (&["--kubeconfig", &kubeconfig, "--repository", "x#a..b"], &["not a branch name"]),
-        (&["--kubeconfig", &kubeconfig, "--remote", "absent.git"], &["absent.git"]),
-        (&["--kubeconfig", &kubeconfig, "--remote", "https://me:pw@h/x"], &["--token-file"]),
-        (&["--kubeconfig", &kubeconfig, "--digest-key-file", "no-key"], &["no-key", "read"]),
+        (
+            &["--kubeconfig", "nowhere"],
+            &["127.0.0.1:1", "check the address"],
+        ),
+        (
+            &["--kubeconfig", "expired"],
+            &["does not accept these credentials"],
+        ),
+        (
+            &["--kubeconfig", &kubeconfig, "--context", "typo"],
+            &["'typo'", "it has:"],
+        ),
+        (
+            &["--kubeconfig", &kubeconfig, "--repository", "a-file"],
+            &["a-file", "is a file"],
+        ),
+        (
+            &["--kubeconfig", &kubeconfig, "--repository", "full"],
+            &["full", "no Git repository"],
+        ),
+        (
+            &["--kubeconfig", &kubeconfig, "--repository", "x#a..b"],
+            &["not a branch name"],
+        ),
+        (
+            &["--kubeconfig", &kubeconfig, "--remote", "absent.git"],
+            &["absent.git"],
+        ),
+        (
+            &["--kubeconfig", &kubeconfig, "--remote", "https://me:pw@h/x"],
+            &["--token-file"],
+        ),
+        (
+            &["--kubeconfig", &kubeconfig, "--digest-key-file", "no-key"],
+            &["no-key", "read"],
+        ),
     ];
     for (args, words) in mistakes {
         let ended = run(args)?.expect_code(2)?;
         for word in words {
-            assert!(ended.stderr.contains(word), "{args:?}: no '{word}' in: {}", ended.stderr);
+            assert!(
+                ended.stderr.contains(word),
+                "{args:?}: no '{word}' in: {}",
+                ended.stderr
+            );
         }
         assert!(!ended.stderr.contains("s3cr3t-t0ken"), "{}", ended.stderr);
         assert!(!ended.stderr.contains(token), "{args:?} shows the token");
@@ -53,8 +87,14 @@ pub fn a_newcomer_is_told_what_is_wrong(plane: &ControlPlane) -> Outcome {
     // What belongs to somebody else stays somebody else's.
     mirror.snapshot(&[])?.expect_code(0)?;
     let head = mirror.head()?;
-    let other = mirror.snapshot(&["--cluster-id", "another"])?.expect_code(2)?;
-    assert!(other.stderr.contains("belongs to cluster"), "{}", other.stderr);
+    let other = mirror
+        .snapshot(&["--cluster-id", "another"])?
+        .expect_code(2)?;
+    assert!(
+        other.stderr.contains("belongs to cluster"),
+        "{}",
+        other.stderr
+    );
     std::fs::write(home.join("other-key"), [7; 32]).context("a key")?;
     let other = mirror.snapshot(&["--digest-key-file", "other-key"]);
     // clap takes the last of a flag that is given twice only where it may be repeated.
@@ -76,39 +116,89 @@ pub fn a_newcomer_is_told_what_is_wrong(plane: &ControlPlane) -> Outcome {
     Program::git(foreign.home()).args(clone).run()?.success()?;
     std::fs::write(tree.join("README.md"), "ours\n").context("a file")?;
     Program::git(&tree).args(["add", "."]).run()?.success()?;
-    Program::git(&tree).args(["commit", "--quiet", "-m", "ours"]).run()?.success()?;
-    Program::git(&tree).args(["push", "--quiet", "origin", "HEAD:main"]).run()?.success()?;
-    let ended = foreign.snapshot(&["--remote", "remote.git"])?.expect_code(2)?;
+    Program::git(&tree)
+        .args(["commit", "--quiet", "-m", "ours"])
+        .run()?
+        .success()?;
+    Program::git(&tree)
+        .args(["push", "--quiet", "origin", "HEAD:main"])
+        .run()?
+        .success()?;
+    let ended = foreign
+        .snapshot(&["--remote", "remote.git"])?
+        .expect_code(2)?;
     assert!(ended.stderr.contains("--adopt"), "{}", ended.stderr);
-    foreign.snapshot(&["--remote", "remote.git", "--adopt"])?.expect_code(0)?;
-    assert_eq!(foreign.file("README.md")?, "ours\n", "a foreign file is left alone");
-    assert_eq!(git(&foreign.remote(), &["rev-parse", "main"])?.trim(), foreign.head()?);
+    foreign
+        .snapshot(&["--remote", "remote.git", "--adopt"])?
+        .expect_code(0)?;
+    assert_eq!(
+        foreign.file("README.md")?,
+        "ours\n",
+        "a foreign file is left alone"
+    );
+    assert_eq!(
+        git(&foreign.remote(), &["rev-parse", "main"])?.trim(),
+        foreign.head()?
+    );
 
     // Two histories of one branch.
     std::fs::write(tree.join("README.md"), "theirs\n").context("a file")?;
-    Program::git(&tree).args(["commit", "--quiet", "-am", "theirs"]).run()?.success()?;
-    Program::git(&tree).args(["push", "--quiet", "--force", "origin", "HEAD:main"]).run()?.success()?;
-    let ended = foreign.snapshot(&["--remote", "remote.git"])?.expect_code(2)?;
-    assert!(ended.stderr.contains("went different ways"), "{}", ended.stderr);
+    Program::git(&tree)
+        .args(["commit", "--quiet", "-am", "theirs"])
+        .run()?
+        .success()?;
+    Program::git(&tree)
+        .args(["push", "--quiet", "--force", "origin", "HEAD:main"])
+        .run()?
+        .success()?;
+    let ended = foreign
+        .snapshot(&["--remote", "remote.git"])?
+        .expect_code(2)?;
+    assert!(
+        ended.stderr.contains("went different ways"),
+        "{}",
+        ended.stderr
+    );
     Ok(Completion::Completed)
 }
 
 pub fn check_says_what_works(plane: &ControlPlane) -> Outcome {
     let mirror = Mirror::new(plane)?.with_remote()?;
-    let good = mirror.command("check").args(["--remote", "remote.git"]).run()?.expect_code(0)?;
+    let good = mirror
+        .command("check")
+        .args(["--remote", "remote.git"])
+        .run()?
+        .expect_code(0)?;
     for word in ["cluster", "git", "remote", "deployments.apps"] {
-        assert!(good.stdout.contains(word), "no '{word}' in: {}", good.stdout);
+        assert!(
+            good.stdout.contains(word),
+            "no '{word}' in: {}",
+            good.stdout
+        );
     }
     assert!(!mirror.repository().exists(), "check made a repository");
     let limited = Mirror::of(plane, "limited")?;
-    let bad = limited.command("check").args(["--cluster-id", "x"]).run()?.expect_code(3)?;
+    let bad = limited
+        .command("check")
+        .args(["--cluster-id", "x"])
+        .run()?
+        .expect_code(3)?;
     assert!(bad.stdout.contains("may not be listed"), "{}", bad.stdout);
     Ok(Completion::Completed)
 }
 
 pub fn namespaced_rights_are_enough(plane: &ControlPlane) -> Outcome {
     plane.kubectl(["create", "namespace", "mine"])?.success()?;
-    plane.kubectl(["-n", "mine", "create", "configmap", "m", "--from-literal=a=b"])?.success()?;
+    plane
+        .kubectl([
+            "-n",
+            "mine",
+            "create",
+            "configmap",
+            "m",
+            "--from-literal=a=b",
+        ])?
+        .success()?;
     for manifest in [
         json!({
             "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
@@ -129,7 +219,9 @@ pub fn namespaced_rights_are_enough(plane: &ControlPlane) -> Outcome {
     let mirror = Mirror::of(plane, "limited")?;
     let ended = mirror.snapshot(&["-n", "mine"])?.expect_code(2)?;
     assert!(ended.stderr.contains("--cluster-id"), "{}", ended.stderr);
-    mirror.snapshot(&["-n", "mine", "--cluster-id", "mine-only"])?.expect_code(0)?;
+    mirror
+        .snapshot(&["-n", "mine", "--cluster-id", "mine-only"])?
+        .expect_code(0)?;
     assert!(mirror.has("namespaces/mine/configmaps/m.yaml")?);
     let files = mirror.git(&["ls-tree", "-r", "--name-only", "main"])?;
     let elsewhere: Vec<_> = files
@@ -143,21 +235,35 @@ pub fn namespaced_rights_are_enough(plane: &ControlPlane) -> Outcome {
 pub fn an_empty_disk_goes_on_from_the_remote(plane: &ControlPlane) -> Outcome {
     let first = Mirror::new(plane)?.with_remote()?;
     let remote = first.remote();
-    first.snapshot(&["--remote", "remote.git"])?.expect_code(0)?;
+    first
+        .snapshot(&["--remote", "remote.git"])?
+        .expect_code(0)?;
     let head = first.head()?;
     assert_eq!(git(&remote, &["rev-parse", "main"])?.trim(), head);
 
     let second = Mirror::new(plane)?;
     let url = remote.display().to_string();
     second.snapshot(&["--remote", &url])?.expect_code(0)?;
-    assert_eq!(second.head()?, head, "nothing changed, so it stands where the remote stands");
-    plane.kubectl(["create", "configmap", "after-the-move"])?.success()?;
+    assert_eq!(
+        second.head()?,
+        head,
+        "nothing changed, so it stands where the remote stands"
+    );
+    plane
+        .kubectl(["create", "configmap", "after-the-move"])?
+        .success()?;
     second.snapshot(&["--remote", &url])?.expect_code(0)?;
     assert_eq!(git(&remote, &["rev-parse", "main"])?.trim(), second.head()?);
-    assert_eq!(git(&remote, &["rev-parse", "main~1"])?.trim(), head, "one linear history");
+    assert_eq!(
+        git(&remote, &["rev-parse", "main~1"])?.trim(),
+        head,
+        "one linear history"
+    );
 
     // The first disk is behind now, and catches up.
-    first.snapshot(&["--remote", "remote.git"])?.expect_code(0)?;
+    first
+        .snapshot(&["--remote", "remote.git"])?
+        .expect_code(0)?;
     assert_eq!(first.head()?, second.head()?);
     Ok(Completion::Completed)
 }
