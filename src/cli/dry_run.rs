@@ -7,6 +7,7 @@ use super::{Failure, session};
 use crate::config::RecordSettings;
 use crate::mirror::{BlobId, Commit, Committed, Head, Index, Mirror, MirrorError, Store};
 use crate::record::{Recording, Summary, Until, record};
+use crate::telemetry::clock::unix_seconds;
 
 /// Compares the cluster with what the repository holds, or with nothing where there is none.
 pub(super) async fn run(
@@ -26,6 +27,7 @@ pub(super) async fn run(
         options: session::recorder_options(settings),
         identity,
         cluster_name: cluster.name().to_owned(),
+        clock: unix_seconds,
         until: Until::Synced,
         dry_run: true,
         maintain: None,

@@ -16,6 +16,7 @@ use crate::config::{RecordArgs, RecordSettings};
 use crate::mirror::Store as _;
 use crate::record::{Maintain, Recording, Report, Summary, Until, record};
 use crate::remote::maintenance;
+use crate::telemetry::clock::unix_seconds;
 
 /// How long one round of putting packs together may take.
 const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -25,8 +26,10 @@ const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(600);
 pub(super) async fn run(args: &RecordArgs, output: &Output) -> Result<Exit, Failure> {
     let settings = RecordSettings::for_record(args)?;
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(stop_on_signal(stop));
-    let summary = run_recording(&settings, Until::Stopped, output, stopped).await?;
+    let summary = tokio::select! {
+        summary = run_recording(&settings, Until::Stopped, output, stopped) => summary?,
+        () = second_signal(stop) => return Err("stopped before the batch was closed".into()),
+    };
     if summary.lost > 0 {
         output.error(&format!("{} changes could not be committed", summary.lost));
         return Ok(Exit::Error);
@@ -100,6 +103,7 @@ pub(super) async fn run_recording(
         options,
         identity,
         cluster_name: cluster.name().to_owned(),
+        clock: unix_seconds,
         until,
         dry_run: false,
         maintain: Some(maintenance_of(repository)),
@@ -184,13 +188,12 @@ pub(super) async fn show(mut inbox: mpsc::Receiver<Report>, output: Output) {
     }
 }
 
-async fn stop_on_signal(stop: watch::Sender<bool>) {
+/// Stops the recording at the first signal; returns at the second.
+async fn second_signal(stop: watch::Sender<bool>) {
     signal().await;
     warn!("stopping: the batch is closed and pushed once; a second signal ends at once");
     stop.send_replace(true);
     signal().await;
-    #[expect(clippy::exit, reason = "a person asked twice")]
-    std::process::exit(130);
 }
 
 #[cfg(unix)]

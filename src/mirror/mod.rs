@@ -12,6 +12,7 @@
 //! Trees and commits follow <https://git-scm.com/book/en/v2/Git-Internals-Git-Objects>, packs
 //! <https://git-scm.com/docs/gitformat-pack>.
 
+mod clock;
 mod commit;
 mod error;
 mod hash;

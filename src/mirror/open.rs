@@ -1,7 +1,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use gix::odb::store::init::Slots;
 
@@ -227,13 +227,7 @@ fn clean(path: &Path, branch: &[u8], intent: &str) -> Result<(), MirrorError> {
             && (content.is_empty()
                 || content.trim_ascii_end() == intent.trim_end().as_bytes()
                 || lock.starts_with(&own));
-        let stale = fs::metadata(&lock)
-            .and_then(|metadata| metadata.modified())
-            .is_ok_and(|modified| {
-                SystemTime::now()
-                    .duration_since(modified)
-                    .is_ok_and(|age| age > STALE_LOCK)
-            });
+        let stale = super::clock::age(&lock).is_some_and(|age| age > STALE_LOCK);
         if ours || stale {
             fs::remove_file(&lock).map_err(MirrorError::io("remove", &lock))?;
         }

@@ -42,6 +42,8 @@ pub struct Recording {
     pub identity: Identity,
     /// What to call the cluster in messages.
     pub cluster_name: String,
+    /// Tells the time in seconds since 1970 UTC, for the dates of commits.
+    pub clock: fn() -> i64,
     /// How long it goes on.
     pub until: Until,
     /// List what would be written, and write nothing.
@@ -285,7 +287,7 @@ impl<S: Store + Send + 'static> Driver<S> {
         let identity = self.recording.identity.file(batch.digested);
         let cursor = self.recorder.cursor();
         let cursor = super::cursor::write(&cursor, &self.recording.plan.rules.fingerprint());
-        let seconds = jiff::Timestamp::now().as_second();
+        let seconds = (self.recording.clock)();
         let (result, batch) = self
             .store
             .call(move |store| {

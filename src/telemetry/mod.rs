@@ -1,5 +1,7 @@
 //! Logs and metrics.
 
+pub mod clock;
+
 use std::io;
 
 use prometheus_client::registry::Registry;
@@ -46,7 +48,7 @@ struct Utc;
 
 impl tracing_subscriber::fmt::time::FormatTime for Utc {
     fn format_time(&self, w: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
-        write!(w, "{:.3}", jiff::Timestamp::now())
+        write!(w, "{:.3}", clock::now())
     }
 }
 

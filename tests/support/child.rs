@@ -139,8 +139,12 @@ impl Child {
 }
 
 fn read(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).context(path.display())?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        // The keeper opens it a moment after it has told the pid.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error).context(path.display()),
+    }
 }
 
 impl Drop for Child {

@@ -1,0 +1,13 @@
+//! The wall clock. Whoever needs the time is given it.
+
+use jiff::Timestamp;
+
+/// The present time.
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Seconds since 1970 UTC, as Git dates its commits.
+pub fn unix_seconds() -> i64 {
+    now().as_second()
+}
