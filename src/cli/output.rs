@@ -27,7 +27,6 @@ pub(super) enum Style {
     Good,
     Bad,
     Warning,
-    Dim,
     Bold,
 }
 
@@ -102,7 +101,6 @@ impl Output {
             Style::Good => "32",
             Style::Bad => "31",
             Style::Warning => "33",
-            Style::Dim => "2",
             Style::Bold => "1",
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")

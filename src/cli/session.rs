@@ -1,6 +1,7 @@
 //! What `record` and `snapshot` have in common: everything is checked before anything is written.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -253,8 +254,11 @@ fn digest_key(
             }
             let mut random = Zeroizing::new([0; 32]);
             getrandom::fill(&mut *random).map_err(StartError::Random)?;
-            let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-            let hex = Zeroizing::new(hex);
+            let mut hex = Zeroizing::new(String::with_capacity(64));
+            for byte in random.iter() {
+                // Writing to a String cannot fail.
+                let _ = write!(hex, "{byte:02x}");
+            }
             let key =
                 DigestKey::from_bytes(hex.as_bytes()).map_err(|source| StartError::BadKey {
                     path: path.clone(),

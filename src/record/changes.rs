@@ -1,6 +1,7 @@
 //! Which fields differ between two versions of an object. Pure; never returns a value.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -83,7 +84,8 @@ fn compare_lists(
         return;
     }
     for at in 0..old.len().max(new.len()) {
-        path.push_str(&format!("[{at}]"));
+        // Writing to a String cannot fail.
+        let _ = write!(path, "[{at}]");
         child(old.get(at), new.get(at), path, most, found);
         path.truncate(length);
     }
@@ -122,9 +124,9 @@ fn push_key(path: &mut String, key: &str) {
 
 fn push_quoted_unless_plain(path: &mut String, text: &str) {
     if is_plain(text) {
-        path.push_str(text)
+        path.push_str(text);
     } else {
-        push_quoted(path, text)
+        push_quoted(path, text);
     }
 }
 
@@ -138,7 +140,7 @@ fn push_quoted(path: &mut String, text: &str) {
                 path.push(c);
             }
             c if c.is_control() || is_format(c) => {
-                path.push_str(&format!("\\u{:04x}", u32::from(c)))
+                let _ = write!(path, "\\u{:04x}", u32::from(c));
             }
             c => path.push(c),
         }

@@ -286,7 +286,7 @@ impl<S: Store + Send + 'static> Driver<S> {
         }
         let identity = self.recording.identity.file(batch.digested);
         let cursor = self.recorder.cursor();
-        let cursor = super::cursor::write(&cursor, &self.recording.plan.rules.fingerprint());
+        let cursor = super::cursor::write(&cursor, self.recording.plan.rules.fingerprint());
         let seconds = (self.recording.clock)();
         let (result, batch) = self
             .store

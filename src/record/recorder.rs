@@ -17,11 +17,11 @@ use crate::object::{ApiType, MirrorPath, ObjectKey, escape_component};
 
 /// Names one reflector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FeedId(pub u32);
+pub(super) struct FeedId(pub u32);
 
 /// One (type, scope) that is read.
 #[derive(Clone, Debug)]
-pub struct Feed {
+pub(super) struct Feed {
     /// Which reflector feeds it.
     pub id: FeedId,
     /// Its type.
@@ -32,7 +32,7 @@ pub struct Feed {
 
 /// What is served now, as far as it concerns the mirror.
 #[derive(Clone, Debug, Default)]
-pub struct Served {
+pub(super) struct Served {
     /// Everything that is read.
     pub feeds: Vec<Feed>,
     /// Directories of types that a rule leaves out whole, with the rule's name.
@@ -48,7 +48,7 @@ pub struct Served {
 
 /// What happened.
 #[derive(Debug)]
-pub enum Input {
+pub(super) enum Input {
     /// Discovery has spoken.
     Served(Served),
     /// A list starts over.
@@ -77,7 +77,7 @@ pub enum Input {
 
 /// What to do.
 #[derive(Debug)]
-pub enum Effect {
+pub(super) enum Effect {
     /// Write these files into the open pack; they are part of the next batch.
     Spill(Vec<(BlobId, Vec<u8>)>),
     /// Make a commit.
@@ -97,7 +97,7 @@ pub enum Effect {
 
 /// What one commit holds.
 #[derive(Debug)]
-pub struct Batch {
+pub(super) struct Batch {
     /// It is the first one of this run, and holds all that changed while nobody looked.
     pub first_sync: bool,
     /// The changes in the order of their paths.
@@ -154,7 +154,7 @@ const API_SERVICES: &str = "apiservices.apiregistration.k8s.io";
 
 /// The recorder's state.
 #[derive(Debug)]
-pub struct Recorder {
+pub(super) struct Recorder {
     options: RecorderOptions,
     index: Index,
     stage: Stage,
@@ -170,7 +170,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Starts from HEAD's index. Time zero is now.
-    pub fn new(options: RecorderOptions, index: Index) -> Self {
+    pub(super) fn new(options: RecorderOptions, index: Index) -> Self {
         Self {
             options,
             index,
@@ -187,22 +187,22 @@ impl Recorder {
     }
 
     /// Files in the mirror.
-    pub fn files(&self) -> usize {
+    pub(super) fn files(&self) -> usize {
         self.index.len()
     }
 
     /// Changes that wait for a commit.
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.stage.len()
     }
 
     /// Whether the first sync is settled.
-    pub fn is_synced(&self) -> bool {
+    pub(super) fn is_synced(&self) -> bool {
         self.synced
     }
 
     /// (type, scope) pairs that delivered, and all of them.
-    pub fn sync_progress(&self) -> (usize, usize) {
+    pub(super) fn sync_progress(&self) -> (usize, usize) {
         let done = self
             .feeds
             .values()
@@ -212,7 +212,7 @@ impl Recorder {
     }
 
     /// Directories and groups of which nothing is known, and why.
-    pub fn unknown(&self) -> BTreeMap<String, &'static str> {
+    pub(super) fn unknown(&self) -> BTreeMap<String, &'static str> {
         let mut unknown: BTreeMap<_, _> = self
             .feeds
             .values()
@@ -229,7 +229,7 @@ impl Recorder {
     /// The resourceVersions to resume from, by type and scope: what is older is in HEAD or staged.
     ///
     /// Empty while anything is staged, because HEAD does not hold it yet.
-    pub fn cursor(&self) -> Vec<(&Feed, &str)> {
+    pub(super) fn cursor(&self) -> Vec<(&Feed, &str)> {
         if self.stage.len() > 0 {
             return Vec::new();
         }
@@ -241,7 +241,7 @@ impl Recorder {
     }
 
     /// When [`Input::Tick`] is due; `None` where only events can bring anything new.
-    pub fn deadline(&self) -> Option<Duration> {
+    pub(super) fn deadline(&self) -> Option<Duration> {
         if !self.synced {
             let pending = self
                 .feeds
@@ -259,7 +259,7 @@ impl Recorder {
     }
 
     /// Takes one input and returns what to do about it, in order.
-    pub fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
+    pub(super) fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
             Input::Served(served) => self.served(now, served),

@@ -9,7 +9,7 @@ use crate::object::{ApiType, ObjectKey};
 use crate::owners::Writer;
 
 /// The field manager that wrote an object last.
-pub type LastWriter = Writer<'static>;
+pub(super) type LastWriter = Writer<'static>;
 
 /// An object as it is to be written.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ pub enum Content {
 
 /// Why a file goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removal {
+pub(super) enum Removal {
     /// A DELETED event.
     Deleted,
     /// A complete list without the object.
@@ -60,7 +60,7 @@ pub enum Removal {
 
 /// One path of a batch.
 #[derive(Debug)]
-pub struct Change {
+pub(super) struct Change {
     /// Path below the prefix.
     pub path: Box<str>,
     /// Kind, for messages; the type's directory where the type itself is unknown.
@@ -79,7 +79,7 @@ pub struct Change {
 
 /// What happens to a path.
 #[derive(Debug)]
-pub enum Action {
+pub(super) enum Action {
     /// The file becomes this blob.
     Put {
         /// Its id.

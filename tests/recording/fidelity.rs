@@ -3,6 +3,7 @@
 //! Both lists are this file's own, from the design; nothing is imported from `filters/`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use libtest_mimic::Completion;
@@ -164,9 +165,9 @@ const ALLOCATED: [&str; 5] = [
 ];
 
 /// Every object that kubectl lists, as its file should read, by resource, namespace and name.
-pub type Expected = BTreeMap<(String, String, String), Value>;
+pub(crate) type Expected = BTreeMap<(String, String, String), Value>;
 
-pub fn every_object_is_one_faithful_file(plane: &ControlPlane) -> Outcome {
+pub(crate) fn every_object_is_one_faithful_file(plane: &ControlPlane) -> Outcome {
     let acid = match Acid::open() {
         Ok(acid) => acid,
         Err(Unavailable::Missing(reason)) => {
@@ -224,7 +225,7 @@ pub fn every_object_is_one_faithful_file(plane: &ControlPlane) -> Outcome {
     Ok(Completion::Completed)
 }
 
-pub fn an_unknown_group_keeps_its_files(plane: &ControlPlane) -> Outcome {
+pub(crate) fn an_unknown_group_keeps_its_files(plane: &ControlPlane) -> Outcome {
     plane.apply(&crate::life::crd("floats", "Float", "away.example.com"))?;
     plane
         .kubectl([
@@ -299,7 +300,7 @@ pub fn an_unknown_group_keeps_its_files(plane: &ControlPlane) -> Outcome {
 }
 
 /// Holds every file of the mirror, as kubectl reads it, against what it should be.
-pub fn compare(plane: &ControlPlane, mirror: &Mirror, expected: &Expected) -> Result<()> {
+pub(crate) fn compare(plane: &ControlPlane, mirror: &Mirror, expected: &Expected) -> Result<()> {
     let found = read_by_kubectl(plane, mirror)?;
     let missing: Vec<_> = expected
         .keys()
@@ -327,7 +328,7 @@ pub fn compare(plane: &ControlPlane, mirror: &Mirror, expected: &Expected) -> Re
 
 /// Waits until controllers have made of the sets what they make of them: no object's
 /// resourceVersion changes between two looks, leases and events aside.
-pub fn settle(plane: &ControlPlane) -> Result<()> {
+pub(crate) fn settle(plane: &ControlPlane) -> Result<()> {
     let mut last = String::new();
     crate::support::wait_for(
         "a cluster at rest",
@@ -358,7 +359,7 @@ fn types(plane: &ControlPlane) -> Result<Vec<String>> {
         .collect())
 }
 
-pub fn expected(plane: &ControlPlane) -> Result<Expected> {
+pub(crate) fn expected(plane: &ControlPlane) -> Result<Expected> {
     let mut expected = Expected::new();
     for resource in types(plane)? {
         let list = plane.kubectl_json(&["get", &resource, "-A", "--show-managed-fields"])?;
@@ -478,7 +479,8 @@ fn strip_allocated(object: &mut Value) {
         let asked_for = fields
             .iter()
             .any(|spec| spec.get(format!("f:{field}")).is_some());
-        if !asked_for && !(field == "clusterIP" && object["spec"]["clusterIP"] == "None") {
+        let headless = field == "clusterIP" && object["spec"]["clusterIP"] == "None";
+        if !asked_for && !headless {
             remove(object, &["spec", field]);
         }
     }
@@ -500,7 +502,12 @@ fn strip_allocated(object: &mut Value) {
 /// Replaces each value by its digest, computed here from the design's words.
 fn digest(object: &mut Value, namespace: &str, name: &str) {
     let path = format!("namespaces/{namespace}/secrets/{name}.yaml");
-    for (key, value) in object["data"].as_object_mut().into_iter().flatten() {
+    for (key, value) in object
+        .get_mut("data")
+        .and_then(Value::as_object_mut)
+        .into_iter()
+        .flatten()
+    {
         let plain = decode(value.as_str().unwrap_or_default());
         let mut mac = Hmac::<Sha256>::new_from_slice(&KEY).expect("any length");
         mac.update(path.as_bytes());
@@ -508,13 +515,10 @@ fn digest(object: &mut Value, namespace: &str, name: &str) {
         mac.update(format!("data[{}]", json!(key)).as_bytes());
         mac.update(&[0]);
         mac.update(&plain);
-        let hex: String = mac
-            .finalize()
-            .into_bytes()
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut hex = String::new();
+        for byte in &mac.finalize().into_bytes()[..16] {
+            write!(hex, "{byte:02x}").expect("a String takes everything");
+        }
         *value = Value::String(format!("hmac:{hex}"));
     }
 }

@@ -16,7 +16,7 @@ const PUSHED: Duration = Duration::from_secs(6);
 /// How long a test waits before it calls a bound broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub fn crd(plural: &str, kind: &str, group: &str) -> Value {
+pub(crate) fn crd(plural: &str, kind: &str, group: &str) -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -44,13 +44,13 @@ fn config_map(namespace: &str, name: &str, value: &str) -> Value {
 }
 
 /// A client that is quick enough for hundreds of writes.
-pub struct Writer {
+pub(crate) struct Writer {
     client: kube::Client,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Writer {
-    pub fn new(plane: &ControlPlane) -> Result<Self> {
+    pub(crate) fn new(plane: &ControlPlane) -> Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -68,7 +68,7 @@ impl Writer {
         Ok(Self { client, runtime })
     }
 
-    pub fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+    pub(crate) fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         let content_type = if method == "PATCH" {
             "application/merge-patch+json"
         } else {
@@ -95,7 +95,7 @@ fn namespace(plane: &ControlPlane, name: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn changes_are_committed_and_pushed_in_time(plane: &ControlPlane) -> Outcome {
+pub(crate) fn changes_are_committed_and_pushed_in_time(plane: &ControlPlane) -> Outcome {
     namespace(plane, "timely")?;
     plane.apply(&config_map("timely", "patched", "0"))?;
     let mirror = Mirror::new(plane)?.with_remote()?;
@@ -159,7 +159,7 @@ pub fn changes_are_committed_and_pushed_in_time(plane: &ControlPlane) -> Outcome
     Ok(Completion::Completed)
 }
 
-pub fn status_updates_are_quiet(plane: &ControlPlane) -> Outcome {
+pub(crate) fn status_updates_are_quiet(plane: &ControlPlane) -> Outcome {
     namespace(plane, "busy")?;
     plane.apply(&crd("pumps", "Pump", "busy.example.com"))?;
     let pump = json!({
@@ -259,7 +259,7 @@ fn beat(writer: &Writer, path: &str, n: u32) -> Result<()> {
         .map(drop)
 }
 
-pub fn a_deleted_namespace_is_one_commit(plane: &ControlPlane) -> Outcome {
+pub(crate) fn a_deleted_namespace_is_one_commit(plane: &ControlPlane) -> Outcome {
     namespace(plane, "doomed")?;
     for n in 0..5 {
         plane.apply(&config_map("doomed", &format!("m{n}"), "x"))?;
@@ -310,7 +310,7 @@ pub fn a_deleted_namespace_is_one_commit(plane: &ControlPlane) -> Outcome {
     Ok(Completion::Completed)
 }
 
-pub fn a_deleted_crd_takes_its_files_along(plane: &ControlPlane) -> Outcome {
+pub(crate) fn a_deleted_crd_takes_its_files_along(plane: &ControlPlane) -> Outcome {
     plane.apply(&crd("wrecks", "Wreck", "sunk.example.com"))?;
     for n in 0..3 {
         let wreck = json!({
@@ -338,7 +338,7 @@ pub fn a_deleted_crd_takes_its_files_along(plane: &ControlPlane) -> Outcome {
     Ok(Completion::Completed)
 }
 
-pub fn three_thousand_commits(plane: &ControlPlane) -> Outcome {
+pub(crate) fn three_thousand_commits(plane: &ControlPlane) -> Outcome {
     const COMMITS: usize = 3_000;
     namespace(plane, "steady")?;
     plane.apply(&config_map("steady", "counter", "start"))?;
@@ -397,6 +397,6 @@ pub fn three_thousand_commits(plane: &ControlPlane) -> Outcome {
 }
 
 #[expect(clippy::print_stdout, reason = "the figures of the issue")]
-pub fn report(figure: &str) {
+pub(crate) fn report(figure: &str) {
     println!("measured: {figure}");
 }

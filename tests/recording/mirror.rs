@@ -12,20 +12,20 @@ use crate::support::program::{Finished, Program};
 use crate::support::{Context as _, Failure, Result, wait_for};
 
 /// 32 bytes that every mirror of a test shares, so that digests can be compared.
-pub const KEY: [u8; 32] = *b"a key for tests, 32 bytes long..";
+pub(crate) const KEY: [u8; 32] = *b"a key for tests, 32 bytes long..";
 
 /// A folder with a mirror in it, and perhaps its remote.
-pub struct Mirror {
+pub(crate) struct Mirror {
     home: tempfile::TempDir,
     kubeconfig: PathBuf,
 }
 
 impl Mirror {
-    pub fn new(plane: &ControlPlane) -> Result<Self> {
+    pub(crate) fn new(plane: &ControlPlane) -> Result<Self> {
         Self::of(plane, ADMIN)
     }
 
-    pub fn of(plane: &ControlPlane, user: &str) -> Result<Self> {
+    pub(crate) fn of(plane: &ControlPlane, user: &str) -> Result<Self> {
         let home = tempfile::tempdir().context("a temporary folder")?;
         std::fs::write(home.path().join("key"), KEY).context("the digest key")?;
         Ok(Self {
@@ -34,20 +34,20 @@ impl Mirror {
         })
     }
 
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.home.path()
     }
 
-    pub fn repository(&self) -> PathBuf {
+    pub(crate) fn repository(&self) -> PathBuf {
         self.home.path().join("mirror.git")
     }
 
-    pub fn remote(&self) -> PathBuf {
+    pub(crate) fn remote(&self) -> PathBuf {
         self.home.path().join("remote.git")
     }
 
     /// Makes an empty bare repository to push to.
-    pub fn with_remote(self) -> Result<Self> {
+    pub(crate) fn with_remote(self) -> Result<Self> {
         let remote = self.remote();
         Program::git(self.home())
             .args(["init", "--quiet", "--bare", "--initial-branch=main"])
@@ -57,7 +57,7 @@ impl Mirror {
         Ok(self)
     }
 
-    pub fn command(&self, command: &str) -> Program {
+    pub(crate) fn command(&self, command: &str) -> Program {
         Program::strandline(self.home())
             .arg(command)
             .arg("--kubeconfig")
@@ -66,12 +66,12 @@ impl Mirror {
             .deadline(Duration::from_secs(120))
     }
 
-    pub fn snapshot(&self, args: &[&str]) -> Result<Finished> {
+    pub(crate) fn snapshot(&self, args: &[&str]) -> Result<Finished> {
         self.command("snapshot").args(args).run()
     }
 
     /// Starts `record` and waits for its first sync.
-    pub fn record(&self, args: &[&str]) -> Result<Recorder> {
+    pub(crate) fn record(&self, args: &[&str]) -> Result<Recorder> {
         let child = self
             .command("record")
             .args(["--log-format", "json", "-v"])
@@ -82,39 +82,39 @@ impl Mirror {
         Ok(recorder)
     }
 
-    pub fn git(&self, args: &[&str]) -> Result<String> {
+    pub(crate) fn git(&self, args: &[&str]) -> Result<String> {
         git(&self.repository(), args)
     }
 
-    pub fn head(&self) -> Result<String> {
+    pub(crate) fn head(&self) -> Result<String> {
         self.git(&["rev-parse", "main"])
             .map(|text| text.trim().to_owned())
     }
 
-    pub fn tree(&self) -> Result<String> {
+    pub(crate) fn tree(&self) -> Result<String> {
         self.git(&["rev-parse", "main^{tree}"])
             .map(|text| text.trim().to_owned())
     }
 
-    pub fn commits(&self) -> Result<usize> {
+    pub(crate) fn commits(&self) -> Result<usize> {
         self.git(&["rev-list", "--count", "main"])?
             .trim()
             .parse()
             .context("a count")
     }
 
-    pub fn file(&self, path: &str) -> Result<String> {
+    pub(crate) fn file(&self, path: &str) -> Result<String> {
         self.git(&["show", &format!("main:{path}")])
     }
 
-    pub fn has(&self, path: &str) -> Result<bool> {
+    pub(crate) fn has(&self, path: &str) -> Result<bool> {
         Ok(!self
             .git(&["ls-tree", "-r", "--name-only", "main", "--", path])?
             .is_empty())
     }
 
     /// Every object in the repository's database, whatever refers to it.
-    pub fn objects(&self) -> Result<usize> {
+    pub(crate) fn objects(&self) -> Result<usize> {
         let all = [
             "cat-file",
             "--batch-all-objects",
@@ -124,7 +124,7 @@ impl Mirror {
     }
 
     /// Every file of HEAD, by path.
-    pub fn files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
+    pub(crate) fn files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
         let archive = self.home().join("tree");
         if archive.exists() {
             std::fs::remove_dir_all(&archive).context("the last checkout")?;
@@ -138,12 +138,12 @@ impl Mirror {
         Ok(files)
     }
 
-    pub fn fsck(&self) -> Result<()> {
+    pub(crate) fn fsck(&self) -> Result<()> {
         fsck(&self.repository())
     }
 }
 
-pub fn fsck(repository: &Path) -> Result<()> {
+pub(crate) fn fsck(repository: &Path) -> Result<()> {
     let options = ["fsck", "--strict", "--full", "--no-dangling"];
     Program::git(repository)
         .args(options)
@@ -153,7 +153,7 @@ pub fn fsck(repository: &Path) -> Result<()> {
     Ok(())
 }
 
-pub fn git(repository: &Path, args: &[&str]) -> Result<String> {
+pub(crate) fn git(repository: &Path, args: &[&str]) -> Result<String> {
     Program::git(repository)
         .arg(format!("--git-dir={}", repository.display()))
         .args(args)
@@ -179,13 +179,13 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) ->
 }
 
 /// A running `strandline record`.
-pub struct Recorder {
+pub(crate) struct Recorder {
     child: Child,
 }
 
 impl Recorder {
     /// The log lines so far.
-    pub fn log(&self) -> Result<Vec<Value>> {
+    pub(crate) fn log(&self) -> Result<Vec<Value>> {
         let text = self.child.stderr()?;
         // The last line may be half-written.
         Ok(text
@@ -194,7 +194,7 @@ impl Recorder {
             .collect())
     }
 
-    pub fn wait_for_log(&mut self, message: &str) -> Result<Value> {
+    pub(crate) fn wait_for_log(&mut self, message: &str) -> Result<Value> {
         let found = wait_for(message, Duration::from_secs(90), || {
             if let Some(code) = self.child.try_wait()? {
                 let tail = self.child.log_tail(20);
@@ -209,7 +209,7 @@ impl Recorder {
     }
 
     /// Stops it as systemd and Kubernetes do, and returns its last words.
-    pub fn stop(mut self) -> Result<Value> {
+    pub(crate) fn stop(mut self) -> Result<Value> {
         let code = self.child.stop("TERM", Duration::from_secs(60))?;
         if code != 0 {
             let tail = self.child.log_tail(20);
@@ -224,13 +224,13 @@ impl Recorder {
             .ok_or_else(|| Failure::new("no last words"))
     }
 
-    pub fn kill(mut self) -> Result<()> {
+    pub(crate) fn kill(mut self) -> Result<()> {
         self.child.stop("KILL", Duration::from_secs(10)).map(drop)
     }
 }
 
 /// Waits until `holds`; returns how long that took.
-pub fn until(
+pub(crate) fn until(
     what: &str,
     since: Instant,
     most: Duration,

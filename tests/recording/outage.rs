@@ -57,7 +57,7 @@ fn mark(writer: &Writer, mirror: &Mirror, name: &str) -> Result<Duration> {
     until(name, Instant::now(), PATIENCE, || mirror.has(&path))
 }
 
-pub fn the_mirror_converges_after_an_outage(plane: &ControlPlane) -> Outcome {
+pub(crate) fn the_mirror_converges_after_an_outage(plane: &ControlPlane) -> Outcome {
     let seed = 20_261_121;
     report(&format!("seed {seed}"));
     let mut random = fastrand::Rng::with_seed(seed);

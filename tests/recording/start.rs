@@ -10,7 +10,7 @@ use crate::support::program::Program;
 use crate::support::suite::Outcome;
 
 /// Each mistake ends with code 2 and one sentence that holds these words.
-pub fn a_newcomer_is_told_what_is_wrong(plane: &ControlPlane) -> Outcome {
+pub(crate) fn a_newcomer_is_told_what_is_wrong(plane: &ControlPlane) -> Outcome {
     let mirror = Mirror::new(plane)?;
     let home = mirror.home();
     let kubeconfig = plane.kubeconfig(crate::support::plane::ADMIN)?;
@@ -163,7 +163,7 @@ pub fn a_newcomer_is_told_what_is_wrong(plane: &ControlPlane) -> Outcome {
     Ok(Completion::Completed)
 }
 
-pub fn check_says_what_works(plane: &ControlPlane) -> Outcome {
+pub(crate) fn check_says_what_works(plane: &ControlPlane) -> Outcome {
     let mirror = Mirror::new(plane)?.with_remote()?;
     let good = mirror
         .command("check")
@@ -188,7 +188,7 @@ pub fn check_says_what_works(plane: &ControlPlane) -> Outcome {
     Ok(Completion::Completed)
 }
 
-pub fn namespaced_rights_are_enough(plane: &ControlPlane) -> Outcome {
+pub(crate) fn namespaced_rights_are_enough(plane: &ControlPlane) -> Outcome {
     plane.kubectl(["create", "namespace", "mine"])?.success()?;
     plane
         .kubectl([
@@ -233,7 +233,7 @@ pub fn namespaced_rights_are_enough(plane: &ControlPlane) -> Outcome {
     Ok(Completion::Completed)
 }
 
-pub fn an_empty_disk_goes_on_from_the_remote(plane: &ControlPlane) -> Outcome {
+pub(crate) fn an_empty_disk_goes_on_from_the_remote(plane: &ControlPlane) -> Outcome {
     let first = Mirror::new(plane)?.with_remote()?;
     let remote = first.remote();
     let _ = first
