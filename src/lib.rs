@@ -12,4 +12,6 @@
 //! # Rooms
 //!
 //! - [`object`]: keys, paths in the mirror, raw objects. Pure.
+//! - [`simulator`]: a small API server inside the process, for the demo, load and faults.
 pub mod object;
+pub mod simulator;

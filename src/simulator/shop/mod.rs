@@ -1,0 +1,1 @@
+//! A small believable shop.
