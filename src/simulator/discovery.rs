@@ -246,7 +246,7 @@ fn group_document(store: &Store, group: &str, stale: bool) -> Option<Value> {
     Some(json!({"metadata": metadata, "versions": versions}))
 }
 
-/// A strong ETag, in the form that the server uses: a SHA-512 in upper-case hex, quoted.
+/// A strong `ETag`, in the form that the server uses: a SHA-512 in upper-case hex, quoted.
 pub(super) fn etag(document: &str) -> String {
     let mut tag = String::with_capacity(130);
     tag.push('"');

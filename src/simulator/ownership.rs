@@ -58,7 +58,7 @@ pub(super) const SERVER_METADATA: [&str; 9] = [
     "uid",
 ];
 
-/// Leaves that differ between two versions of an object, as paths of FieldsV1 elements.
+/// Leaves that differ between two versions of an object, as paths of `FieldsV1` elements.
 #[derive(Debug, Default)]
 pub(super) struct Difference {
     changed: Vec<Vec<String>>,

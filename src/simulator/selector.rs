@@ -89,7 +89,11 @@ impl Selector {
                     let pointer = format!("/{}", path.replace('.', "/"));
                     match value.pointer(&pointer) {
                         Some(serde_json::Value::String(text)) => text == wanted,
-                        Some(other) => other.to_string() == *wanted,
+                        Some(serde_json::Value::Bool(flag)) => {
+                            wanted == if *flag { "true" } else { "false" }
+                        }
+                        Some(serde_json::Value::Number(number)) => number.to_string() == **wanted,
+                        Some(_) => false,
                         None => wanted.is_empty(),
                     }
                 }
@@ -165,14 +169,13 @@ fn label_requirement(text: &str) -> Result<(String, Test), String> {
     if let Some(key) = text.strip_prefix('!') {
         return Ok((key.trim().to_owned(), Test::Missing));
     }
-    let (key, test) = if let Some((key, value)) = text.split_once("!=") {
-        let (key, values) = one(key, value);
-        (key, Test::NotIn(values))
-    } else if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
-        let (key, values) = one(key, value);
-        (key, Test::In(values))
+    Ok(if let Some((label, value)) = text.split_once("!=") {
+        let (label, values) = one(label, value);
+        (label, Test::NotIn(values))
+    } else if let Some((label, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+        let (label, values) = one(label, value);
+        (label, Test::In(values))
     } else {
         (text.to_owned(), Test::Exists)
-    };
-    Ok((key, test))
+    })
 }

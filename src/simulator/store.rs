@@ -179,8 +179,7 @@ impl TypeState {
         let now = self
             .objects
             .range(range.clone())
-            .filter(|(place, _)| !before.contains_key(*place))
-            .map(|(place, object)| (place, object));
+            .filter(|(place, _)| !before.contains_key(*place));
         let then = before
             .range(range)
             .filter_map(|(place, object)| Some((place, object.as_ref()?)));
