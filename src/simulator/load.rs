@@ -156,7 +156,7 @@ fn pod_template(name: &str, index: usize) -> Value {
             "containers": [{
                 "name": "main", "image": format!("registry.example.com/load/app:{index}"),
                 "args": ["--serve", "--verbosity=2"],
-                "env": (0..8).map(|number| json!({
+                "env": (0..6).map(|number| json!({
                     "name": format!("SETTING_{number}"), "value": format!("value-{index}-{number}"),
                 })).collect::<Vec<_>>(),
                 "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],

@@ -340,6 +340,13 @@ impl Simulator {
         self.shared.store().get(key)
     }
 
+    /// Every object of `resource` (`deployments.apps`) as it is now, by key.
+    pub fn objects_of(&self, resource: &str) -> Result<Vec<Value>, WriteError> {
+        let store = self.shared.store();
+        let api_type = store.find_type(resource)?;
+        Ok(store.state(&api_type)?.complete_objects().collect())
+    }
+
     /// Every object as it is now, by type and key.
     pub fn objects(&self) -> Vec<(Arc<ApiType>, Value)> {
         self.shared.store().objects()

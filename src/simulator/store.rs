@@ -140,6 +140,13 @@ impl TypeState {
         self.wake.send_modify(|count| *count += 1);
     }
 
+    /// Its objects with `apiVersion` and `kind`.
+    pub(super) fn complete_objects(&self) -> impl Iterator<Item = Value> {
+        let api_type = &self.document.api_type;
+        let stored = self.objects.values();
+        stored.map(move |stored| complete(api_type, stored))
+    }
+
     /// Index of the first entry after `version`.
     pub(super) fn after(&self, version: u64) -> usize {
         self.log.partition_point(|entry| entry.version() <= version)
@@ -433,15 +440,13 @@ impl Store {
     }
 
     pub(super) fn objects(&self) -> Vec<(Arc<ApiType>, Value)> {
-        self.types
-            .values()
-            .filter(|state| state.served)
+        let served = self.types.values().filter(|state| state.served);
+        served
             .flat_map(|state| {
                 let api_type = &state.document.api_type;
                 state
-                    .objects
-                    .values()
-                    .map(move |stored| (api_type.clone(), complete(api_type, stored)))
+                    .complete_objects()
+                    .map(move |object| (api_type.clone(), object))
             })
             .collect()
     }

@@ -103,7 +103,7 @@ impl Store {
         } else {
             None
         };
-        let version = self.write(&key, writer, old, object)?;
+        let version = self.write(&key, writer, old.as_ref(), object)?;
         match defined {
             Some(defined) => self.establish(&key, defined),
             None => Ok(version),
@@ -146,7 +146,7 @@ impl Store {
         if let Some(status) = changed.get_mut("status") {
             object["status"] = status.take();
         }
-        self.write(key, writer, Some(old), object)
+        self.write(key, writer, Some(&old), object)
     }
 
     fn existing(&self, key: &ObjectKey) -> Result<Value, WriteError> {
@@ -159,16 +159,16 @@ impl Store {
         &mut self,
         key: &ObjectKey,
         writer: &Writer,
-        old: Option<Value>,
+        old: Option<&Value>,
         mut object: Value,
     ) -> Result<u64, WriteError> {
         let document = self.state(&key.api_type)?.document.clone();
         default(key, &mut object);
-        if let Some(old) = &old {
+        if let Some(old) = old {
             keep_allocated(key, old, &mut object);
         }
-        let asked = Difference::between(old.as_ref(), &object);
-        if let Some(old) = &old
+        let asked = Difference::between(old, &object);
+        if let Some(old) = old
             && asked.is_empty()
         {
             return Ok(version_of(old));
@@ -180,7 +180,7 @@ impl Store {
                 && let Some(map) = metadata.as_object_mut()
             {
                 map.remove(field);
-                if let Some(value) = old.as_ref().and_then(|old| old["metadata"].get(field)) {
+                if let Some(value) = old.and_then(|old| old["metadata"].get(field)) {
                     map.insert(field.to_owned(), value.clone());
                 }
             }
@@ -192,9 +192,7 @@ impl Store {
         }
         if document.has_generation() {
             let generation = metadata["generation"].as_u64().unwrap_or(0);
-            let bumped = old
-                .as_ref()
-                .is_none_or(|old| intent(old) != intent(&object));
+            let bumped = old.is_none_or(|old| intent(old) != intent(&object));
             object["metadata"]["generation"] = (generation + u64::from(bumped)).into();
         }
         let metadata = &mut object["metadata"];
@@ -405,10 +403,8 @@ fn default(key: &ObjectKey, object: &mut Value) {
 /// Carries what was allocated over to a version that does not mention it.
 fn keep_allocated(key: &ObjectKey, old: &Value, object: &mut Value) {
     match (&*key.api_type.group, &*key.api_type.resource) {
-        ("", "namespaces") => {
-            if object["spec"]["finalizers"].is_null() {
-                object["spec"] = old["spec"].clone();
-            }
+        ("", "namespaces") if object["spec"]["finalizers"].is_null() => {
+            object["spec"] = old["spec"].clone();
         }
         ("", "services") => {
             for field in ALLOCATED_OF_SERVICES {

@@ -160,10 +160,9 @@ pub(super) fn settle(simulator: &Simulator, namespace: &str, name: &str) -> Resu
 
     // The other ReplicaSets of this Deployment go down to zero.
     let mut revisions = 0;
-    for (api_type, object) in simulator.objects() {
+    for object in simulator.objects_of("replicasets.apps")? {
         let owner = &object["metadata"]["ownerReferences"][0]["uid"];
-        let ours = &*api_type.resource == "replicasets" && *owner == deployment["metadata"]["uid"];
-        if !ours {
+        if *owner != deployment["metadata"]["uid"] {
             continue;
         }
         revisions += 1;
