@@ -2,6 +2,7 @@
 
 mod contract;
 mod faulty;
+mod history;
 mod shops;
 mod watches;
 mod writes;
