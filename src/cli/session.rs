@@ -19,7 +19,7 @@ use crate::record::{CURSOR_REF, Identity, ReadPlan, RecorderOptions, WindowOptio
 use crate::remote::{Oid, Remote};
 
 /// The digest key's file in the repository; never fetched or pushed.
-const KEY_FILE: &str = "strandline.key";
+pub(super) const KEY_FILE: &str = "strandline.key";
 
 /// A start that cannot be made. Each error says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -252,29 +252,14 @@ fn digest_key(
             if let Some(fingerprint) = needed {
                 return Err(StartError::LostKey { fingerprint, path });
             }
-            let mut random = Zeroizing::new([0; 32]);
-            getrandom::fill(&mut *random).map_err(StartError::Random)?;
-            let mut hex = Zeroizing::new(String::with_capacity(64));
-            for byte in random.iter() {
-                // Writing to a String cannot fail.
-                let _ = write!(hex, "{byte:02x}");
-            }
-            let key =
-                DigestKey::from_bytes(hex.as_bytes()).map_err(|source| StartError::BadKey {
-                    path: path.clone(),
-                    source,
-                })?;
             if missing == Missing::MakeUp {
-                return Ok(key);
+                return Ok(make_up_key(&path)?.0);
             }
-            write_private(&path, format!("{}\n", *hex).as_bytes()).map_err(|source| {
-                StartError::KeyFile {
-                    act: "written",
-                    path: path.clone(),
-                    source,
-                }
-            })?;
-            info!(file = %path.display(), "made a digest key; keep a copy of it, digests cannot be compared without");
+            let key = new_key(&path)?;
+            info!(
+                file = %path.display(),
+                "made a digest key; keep a copy of it, digests cannot be compared without"
+            );
             Ok(key)
         }
         Err(source) => Err(StartError::KeyFile {
@@ -283,6 +268,34 @@ fn digest_key(
             source,
         }),
     }
+}
+
+/// A new random key, and its text.
+fn make_up_key(path: &Path) -> Result<(DigestKey, Zeroizing<String>), StartError> {
+    let mut random = Zeroizing::new([0_u8; 32]);
+    getrandom::fill(&mut *random).map_err(StartError::Random)?;
+    let mut hex = Zeroizing::new(String::with_capacity(65));
+    for byte in random.iter() {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    let key = DigestKey::from_bytes(hex.as_bytes()).map_err(|source| StartError::BadKey {
+        path: path.to_owned(),
+        source,
+    })?;
+    hex.push('\n');
+    Ok((key, hex))
+}
+
+/// Makes a digest key and keeps it in a file that nobody else can read.
+pub(super) fn new_key(path: &Path) -> Result<DigestKey, StartError> {
+    let (key, text) = make_up_key(path)?;
+    write_private(path, text.as_bytes()).map_err(|source| StartError::KeyFile {
+        act: "written",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(key)
 }
 
 #[cfg(unix)]

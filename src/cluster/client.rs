@@ -34,7 +34,7 @@ pub struct Cluster {
 
 /// How many complete lists run at a time.
 const CONCURRENT_LISTS: usize = 4;
-/// The address that no cluster listens on means that no kubeconfig named one.
+/// How long a connection may take to be made.
 const CONNECT_SECONDS: u64 = 10;
 
 /// Why there is no connection. Each says what to do.
@@ -108,7 +108,12 @@ pub struct ServerVersion {
 impl Cluster {
     /// Reads the configuration and builds a client; sends nothing yet.
     pub async fn connect(options: &ConnectOptions) -> Result<Self, ConnectError> {
-        let (mut config, name) = configuration(options).await?;
+        let (config, name) = configuration(options).await?;
+        let name = name.unwrap_or_else(|| config.cluster_url.to_string());
+        Self::new(config, name)
+    }
+
+    fn new(mut config: kube::Config, name: String) -> Result<Self, ConnectError> {
         // Retrying is the reflector's: kube's own waits for up to 1,000 s inside one request.
         config.default_retry = false;
         config.connect_timeout = Some(std::time::Duration::from_secs(CONNECT_SECONDS));
@@ -124,11 +129,21 @@ impl Cluster {
         })?;
         Ok(Self {
             client,
-            name: name.unwrap_or_else(|| server.clone()).into(),
+            name: name.into(),
             server: server.trim_end_matches('/').into(),
             list_permits: Arc::new(Semaphore::new(CONCURRENT_LISTS)),
             metrics: Metrics::default(),
         })
+    }
+
+    /// Talks to a server that asks for no credentials, such as the simulator.
+    pub fn without_credentials(url: &str, name: &str) -> Result<Self, ConnectError> {
+        let refused = |reason: String| ConnectError::Client {
+            server: url.to_owned(),
+            reason,
+        };
+        let uri = url.parse().map_err(|error| refused(format!("{error}")))?;
+        Self::new(kube::Config::new(uri), name.to_owned())
     }
 
     /// The context's name, or the server's address.
