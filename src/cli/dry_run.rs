@@ -5,7 +5,9 @@ use tokio::sync::{mpsc, watch};
 use super::output::Output;
 use super::{Failure, session};
 use crate::config::RecordSettings;
-use crate::mirror::{BlobId, Commit, Committed, Head, Index, Mirror, MirrorError, Store};
+use crate::mirror::{
+    Attachment, BlobId, Commit, Committed, Head, Index, Mirror, MirrorError, Store,
+};
 use crate::record::{Recording, Summary, Until, record};
 use crate::telemetry::clock::unix_seconds;
 
@@ -73,5 +75,9 @@ impl Store for DryStore {
 
     fn commit(&mut self, _: &Commit) -> Result<Option<Committed>, MirrorError> {
         Ok(None)
+    }
+
+    fn attach(&mut self, _: &Attachment) -> Result<(), MirrorError> {
+        Ok(())
     }
 }

@@ -28,6 +28,8 @@ pub trait Store {
     fn stage_blob(&mut self, id: BlobId, bytes: &[u8]) -> Result<(), MirrorError>;
     /// Commits; `None` where the tree would stay as it is.
     fn commit(&mut self, commit: &Commit) -> Result<Option<Committed>, MirrorError>;
+    /// Writes an attachment of HEAD without a commit; does nothing while the branch is unborn.
+    fn attach(&mut self, attachment: &Attachment) -> Result<(), MirrorError>;
     /// Packs that there are since they were last put together.
     fn packs_since_maintenance(&self) -> usize {
         0
@@ -292,6 +294,10 @@ struct Found {
 impl Store for Mirror {
     fn head(&self) -> Option<Head> {
         self.head
+    }
+
+    fn attach(&mut self, attachment: &Attachment) -> Result<(), MirrorError> {
+        Mirror::attach(self, attachment)
     }
 
     fn packs_since_maintenance(&self) -> usize {

@@ -86,6 +86,11 @@ impl ManagedFields {
 pub struct Owned<'m>(Vec<(&'m str, &'m Value)>);
 
 impl<'m> Owned<'m> {
+    /// A place that nobody asked for.
+    pub const fn nobody() -> Self {
+        Self(Vec::new())
+    }
+
     /// The field sets below a field or map key.
     #[must_use]
     pub fn field(&self, name: &str) -> Self {

@@ -1,101 +1,128 @@
-//! Which fields differ between two versions of an object. Pure; never returns a value.
+//! Which fields differ between two versions of an object, and whose they are. Pure; never returns
+//! a value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-/// The fields that differ, as paths in the syntax of the filters, in the order of the document.
+use crate::owners::{ManagedFields, Owned};
+
+/// The fields that differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// Their paths in the syntax of the filters, in the order of the document.
+    pub(crate) fields: Vec<String>,
+    /// The managers that own them now. Nobody owns a field that is gone.
+    pub(crate) managers: BTreeSet<String>,
+}
+
+/// Compares two versions of an object; `owners` are those of the later one.
 ///
 /// A subtree that only one side has is one path. List elements are matched by `name` where every
 /// element has a different one, else by position.
-pub(crate) fn changed_fields(before: &Value, after: &Value, most: usize) -> Vec<String> {
-    let mut found = Vec::new();
-    compare(before, after, &mut String::new(), most, &mut found);
-    found
+pub(crate) fn changed_fields(
+    before: &Value,
+    after: &Value,
+    owners: &ManagedFields,
+    most: usize,
+) -> Changes {
+    let mut comparison = Comparison {
+        path: String::new(),
+        most,
+        changes: Changes::default(),
+    };
+    comparison.compare(before, after, &owners.root());
+    comparison.changes
 }
 
-fn compare(before: &Value, after: &Value, path: &mut String, most: usize, found: &mut Vec<String>) {
-    if before == after || found.len() >= most {
-        return;
+struct Comparison {
+    path: String,
+    most: usize,
+    changes: Changes,
+}
+
+impl Comparison {
+    fn found(&mut self, owned: &Owned<'_>) {
+        if self.changes.fields.len() < self.most {
+            self.changes.fields.push(self.path.clone());
+            self.changes
+                .managers
+                .extend(owned.managers().map(ToOwned::to_owned));
+        }
     }
-    match (before, after) {
-        (Value::Object(old), Value::Object(new)) => {
-            let mut keys: Vec<_> = old.keys().chain(new.keys()).collect();
-            keys.sort_unstable();
-            keys.dedup();
-            for key in keys {
-                let length = path.len();
-                push_key(path, key);
-                child(old.get(key), new.get(key), path, most, found);
-                path.truncate(length);
+
+    fn compare(&mut self, before: &Value, after: &Value, owned: &Owned<'_>) {
+        if before == after || self.changes.fields.len() >= self.most {
+            return;
+        }
+        match (before, after) {
+            (Value::Object(old), Value::Object(new)) => {
+                let mut keys: Vec<_> = old.keys().chain(new.keys()).collect();
+                keys.sort_unstable();
+                keys.dedup();
+                for key in keys {
+                    let length = self.path.len();
+                    push_key(&mut self.path, key);
+                    self.child(old.get(key), new.get(key), &owned.field(key));
+                    self.path.truncate(length);
+                }
             }
+            (Value::Array(old), Value::Array(new)) => self.compare_lists(old, new, owned),
+            _ => self.found(owned),
         }
-        (Value::Array(old), Value::Array(new)) => compare_lists(old, new, path, most, found),
-        _ => found.push(path.clone()),
+    }
+
+    fn child(&mut self, old: Option<&Value>, new: Option<&Value>, owned: &Owned<'_>) {
+        match (old, new) {
+            (Some(old), Some(new)) => self.compare(old, new, owned),
+            (None, None) => {}
+            (None, Some(_)) => self.found(owned),
+            (Some(_), None) => self.found(&Owned::nobody()),
+        }
+    }
+
+    fn compare_lists(&mut self, old: &[Value], new: &[Value], owned: &Owned<'_>) {
+        let length = self.path.len();
+        if let (Some(old), Some(new)) = (by_name(old), by_name(new)) {
+            let before = self.changes.fields.len();
+            let mut names: Vec<_> = old.keys().chain(new.keys()).collect();
+            names.sort_unstable();
+            names.dedup();
+            for name in names {
+                self.path.push_str("[name=");
+                push_quoted_unless_plain(&mut self.path, name);
+                self.path.push(']');
+                let element = new
+                    .get(name)
+                    .map_or_else(Owned::nobody, |(at, element)| owned.element(*at, element));
+                let (old, new) = (old.get(name).map(|e| e.1), new.get(name).map(|e| e.1));
+                self.child(old, new, &element);
+                self.path.truncate(length);
+            }
+            if self.changes.fields.len() == before {
+                // The same elements in another order.
+                self.found(owned);
+            }
+            return;
+        }
+        for at in 0..old.len().max(new.len()) {
+            // Writing to a String cannot fail.
+            let _ = write!(self.path, "[{at}]");
+            let element = new
+                .get(at)
+                .map_or_else(Owned::nobody, |element| owned.element(at, element));
+            self.child(old.get(at), new.get(at), &element);
+            self.path.truncate(length);
+        }
     }
 }
 
-fn child(
-    old: Option<&Value>,
-    new: Option<&Value>,
-    path: &mut String,
-    most: usize,
-    found: &mut Vec<String>,
-) {
-    match (old, new) {
-        (Some(old), Some(new)) => compare(old, new, path, most, found),
-        (None, None) => {}
-        _ if found.len() < most => found.push(path.clone()),
-        _ => {}
-    }
-}
-
-fn compare_lists(
-    old: &[Value],
-    new: &[Value],
-    path: &mut String,
-    most: usize,
-    found: &mut Vec<String>,
-) {
-    let length = path.len();
-    if let (Some(old), Some(new)) = (by_name(old), by_name(new)) {
-        let before = found.len();
-        let mut names: Vec<_> = old.keys().chain(new.keys()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            path.push_str("[name=");
-            push_quoted_unless_plain(path, name);
-            path.push(']');
-            child(
-                old.get(name).copied(),
-                new.get(name).copied(),
-                path,
-                most,
-                found,
-            );
-            path.truncate(length);
-        }
-        if found.len() == before {
-            // The same elements in another order.
-            found.push(path.clone());
-        }
-        return;
-    }
-    for at in 0..old.len().max(new.len()) {
-        // Writing to a String cannot fail.
-        let _ = write!(path, "[{at}]");
-        child(old.get(at), new.get(at), path, most, found);
-        path.truncate(length);
-    }
-}
-
-fn by_name(list: &[Value]) -> Option<BTreeMap<&str, &Value>> {
+fn by_name(list: &[Value]) -> Option<BTreeMap<&str, (usize, &Value)>> {
     let mut names = BTreeMap::new();
-    for element in list {
+    for (at, element) in list.iter().enumerate() {
         let name = element.get("name")?.as_str()?;
-        if names.insert(name, element).is_some() {
+        if names.insert(name, (at, element)).is_some() {
             return None;
         }
     }
@@ -160,7 +187,7 @@ mod tests {
     use serde_json::json;
 
     fn paths(before: &Value, after: &Value) -> Vec<String> {
-        changed_fields(before, after, 50)
+        changed_fields(before, after, &ManagedFields::none(), 50).fields
     }
 
     #[test]
@@ -201,7 +228,40 @@ mod tests {
     #[test]
     fn stops_at_the_limit_and_never_shows_a_control_character() {
         let after = json!({"a\u{1b}[31m": 1, "b\u{202e}": 1, "c": 1});
-        let found = changed_fields(&json!({}), &after, 2);
+        let found = changed_fields(&json!({}), &after, &ManagedFields::none(), 2).fields;
         assert_eq!(found, ["[\"a\\u001b[31m\"]", "[\"b\\u202e\"]"]);
+    }
+
+    #[test]
+    fn names_the_managers_that_own_what_changed() {
+        // As a real server writes it: an entry of subresource scale has no time.
+        let managed = r#"[
+            {"manager": "kubectl", "operation": "Update", "subresource": "scale",
+             "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+            {"manager": "kube-controller-manager", "time": "2026-01-02T00:00:00Z",
+             "fieldsV1": {"f:metadata": {"f:annotations": {"f:deployment.kubernetes.io/revision": {}}}}},
+            {"manager": "argocd-controller", "time": "2026-01-01T00:00:00Z",
+             "fieldsV1": {"f:spec": {"f:template": {"f:spec": {"f:containers": {
+                "k:{\"name\":\"web\"}": {"f:image": {}}}}}}}}]"#;
+        let raw: Box<serde_json::value::RawValue> = serde_json::from_str(managed).unwrap();
+        let owners = ManagedFields::parse(&raw).unwrap();
+        let object = |replicas: u8, image: &str| {
+            json!({"spec": {"replicas": replicas, "template": {"spec": {"containers": [
+                {"name": "web", "image": image}]}}}})
+        };
+        let changes = changed_fields(&object(1, "a"), &object(2, "a"), &owners, 9);
+        assert_eq!(changes.managers, BTreeSet::from(["kubectl".to_owned()]));
+        let changes = changed_fields(&object(1, "a"), &object(1, "b"), &owners, 9);
+        assert_eq!(
+            changes.managers,
+            BTreeSet::from(["argocd-controller".to_owned()])
+        );
+        let gone = json!({"spec": {"replicas": 1}});
+        let changes = changed_fields(&object(1, "a"), &gone, &owners, 9);
+        assert_eq!(
+            changes.managers,
+            BTreeSet::new(),
+            "nobody owns a field that is gone"
+        );
     }
 }

@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::changes::changed_fields;
+use super::changes::{Changes, changed_fields};
 use super::cursor::CURSOR_REF;
 use super::identity::Identity;
-use super::message::{Details, commit_message};
+use super::message::{Details, LISTED, commit_message};
 use super::owner::Owner;
 use super::recorder::{Batch, Effect, Input, Recorder, RecorderOptions};
 use super::stage::{Action, Change, DETAILED, LARGEST_DETAILED};
@@ -22,6 +22,10 @@ use crate::cluster::Cluster;
 use crate::mirror::{
     Attachment, BlobId, Commit, CommitId, Disposition, IDENTITY_FILE, MirrorError, Store,
 };
+use crate::owners::{self, ManagedFields};
+
+/// Fields of one object that are looked for.
+const MOST_FIELDS: usize = 64;
 
 /// How long a recording goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +213,7 @@ pub async fn record<S: Store + Send + 'static>(
         driver.step(envelope.input).await;
     }
     driver.step(Input::Flush).await;
+    driver.keep_cursor().await;
     driver.finish()
 }
 
@@ -285,13 +290,11 @@ impl<S: Store + Send + 'static> Driver<S> {
             return self.recorder.step(self.now(), Input::Committed);
         }
         let identity = self.recording.identity.file(batch.digested);
-        let cursor = self.recorder.cursor();
-        let cursor = super::cursor::write(&cursor, self.recording.plan.rules.fingerprint());
         let seconds = (self.recording.clock)();
         let (result, batch) = self
             .store
             .call(move |store| {
-                let result = write(store, &batch, message, identity, cursor, seconds);
+                let result = write(store, &batch, message, identity, seconds);
                 (result, batch)
             })
             .await;
@@ -358,30 +361,47 @@ impl<S: Store + Send + 'static> Driver<S> {
         }
     }
 
-    /// Compares the first changed objects with what HEAD holds of them.
+    /// Compares the first changed objects with what HEAD holds of them, and names who wrote.
     async fn details(&self, batch: &Batch) -> BTreeMap<usize, Details> {
-        let compared: Vec<(usize, BlobId, Vec<u8>)> = batch
-            .changes
-            .iter()
-            .enumerate()
-            .filter_map(|(at, change)| match (&change.action, change.before) {
-                (
-                    Action::Put {
-                        bytes: Some(bytes), ..
-                    },
-                    Some(before),
-                ) if bytes.len() <= LARGEST_DETAILED => Some((at, before, bytes.clone())),
-                _ => None,
-            })
-            .take(DETAILED)
-            .collect();
+        let mut details = BTreeMap::new();
+        let mut compared = Vec::new();
+        for (at, change) in batch.changes.iter().enumerate().take(LISTED) {
+            let Action::Put {
+                bytes,
+                managed_fields,
+                ..
+            } = &change.action
+            else {
+                continue;
+            };
+            let managers = managed_fields.as_deref().and_then(owners::last_writer);
+            let managers = managers
+                .map(|writer| writer.manager.into_owned())
+                .into_iter()
+                .collect();
+            details.insert(
+                at,
+                Details {
+                    fields: Vec::new(),
+                    managers,
+                },
+            );
+            if let (Some(before), Some(bytes)) = (change.before, bytes)
+                && bytes.len() <= LARGEST_DETAILED
+                && compared.len() < DETAILED
+            {
+                // Without readable owners a message names the last writer.
+                let owners = managed_fields.as_deref().map(ManagedFields::parse);
+                let owners = owners.and_then(Result::ok).unwrap_or(ManagedFields::none());
+                compared.push((at, before, bytes.clone(), owners));
+            }
+        }
         if compared.is_empty() {
-            return BTreeMap::new();
+            return details;
         }
         self.store
             .call(move |store| {
-                let mut details = BTreeMap::new();
-                for (at, before, after) in compared {
+                for (at, before, after, owners) in compared {
                     // A message without fields is better than no commit.
                     let Ok(Some(before)) = store.read_blob(before) else {
                         continue;
@@ -391,12 +411,13 @@ impl<S: Store + Send + 'static> Driver<S> {
                     else {
                         continue;
                     };
-                    details.insert(
-                        at,
-                        Details {
-                            fields: changed_fields(&before, &after, 64),
-                        },
-                    );
+                    let Changes { fields, managers } =
+                        changed_fields(&before, &after, &owners, MOST_FIELDS);
+                    let entry: &mut Details = details.entry(at).or_default();
+                    entry.fields = fields;
+                    if !managers.is_empty() {
+                        entry.managers = managers;
+                    }
                 }
                 details
             })
@@ -416,6 +437,32 @@ impl<S: Store + Send + 'static> Driver<S> {
             feeds,
             waiting,
         });
+    }
+
+    /// Writes down where the watches stand, so that the next run goes on from there.
+    ///
+    /// At the end only: beside each commit it would be a blob per commit that nothing names any
+    /// more after the next. A run that is killed lists again.
+    async fn keep_cursor(&mut self) {
+        if self.recording.dry_run || self.recording.until == Until::Synced || self.fatal.is_some() {
+            return;
+        }
+        let cursor = self.recorder.cursor();
+        let Some(body) = super::cursor::write(&cursor, self.recording.plan.rules.fingerprint())
+        else {
+            return;
+        };
+        let attachment = Attachment {
+            name: CURSOR_REF.to_owned(),
+            body,
+        };
+        if let Err(failure) = self
+            .store
+            .call(move |store| store.attach(&attachment))
+            .await
+        {
+            warn!(error = %chain(&failure), "the cursor is lost: the next start lists everything");
+        }
     }
 
     fn finish(self) -> Result<Summary, RecordError> {
@@ -442,7 +489,6 @@ fn write<S: Store>(
     batch: &Batch,
     message: String,
     identity: Vec<u8>,
-    cursor: Option<Vec<u8>>,
     seconds: i64,
 ) -> Result<Option<CommitId>, MirrorError> {
     let mut changes = Vec::with_capacity(batch.changes.len());
@@ -462,20 +508,13 @@ fn write<S: Store>(
             Action::Remove(_) => changes.push((path.to_string(), None)),
         }
     }
-    let attachments = cursor
-        .map(|body| Attachment {
-            name: CURSOR_REF.to_owned(),
-            body,
-        })
-        .into_iter()
-        .collect();
     let files = vec![(IDENTITY_FILE.to_owned(), identity)];
     let commit = Commit {
         changes,
         files,
         message,
         seconds,
-        attachments,
+        attachments: Vec::new(),
     };
     Ok(store.commit(&commit)?.map(|committed| committed.commit_id))
 }

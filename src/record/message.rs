@@ -14,14 +14,16 @@ use super::stage::{Action, Change, Removal};
 /// What a message says of one object beyond its name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Details {
-    /// Paths of the fields that changed.
+    /// Paths of the fields that changed; empty where nobody compared.
     pub(crate) fields: Vec<String>,
+    /// Managers that wrote them, or the whole object last.
+    pub(crate) managers: BTreeSet<String>,
 }
 
 /// Version of the canonical bytes; a change of it rewrites every file once.
 pub const FORMAT_VERSION: u32 = 1;
 /// Objects that a body lists.
-const LISTED: usize = 200;
+pub(crate) const LISTED: usize = 200;
 /// Fields that a body lists for one object, and a subject for its only one.
 const FIELDS: usize = 12;
 const SUBJECT_FIELDS: usize = 3;
@@ -51,7 +53,7 @@ pub(crate) fn commit_message(
         by_object(&mut text, &batch.changes, details);
     }
     text.push('\n');
-    trailers(&mut text, batch, cluster_id);
+    trailers(&mut text, batch, details, cluster_id);
     text
 }
 
@@ -240,7 +242,7 @@ fn by_object(text: &mut String, changes: &[Change], details: &BTreeMap<usize, De
         if change.recreated {
             text.push_str(" (recreated)");
         }
-        if let Some(Details { fields }) = details.get(&at)
+        if let Some(Details { fields, .. }) = details.get(&at)
             && !fields.is_empty()
         {
             let _ = write!(text, ": {}", fields[..fields.len().min(FIELDS)].join(", "));
@@ -248,13 +250,13 @@ fn by_object(text: &mut String, changes: &[Change], details: &BTreeMap<usize, De
                 let _ = write!(text, " and {} more", fields.len() - FIELDS);
             }
         }
+        if let Some(Details { managers, .. }) = details.get(&at)
+            && !managers.is_empty()
+        {
+            let managers: Vec<_> = managers.iter().map(|manager| printable(manager)).collect();
+            let _ = write!(text, " [{}]", managers.join(", "));
+        }
         match &change.action {
-            Action::Put {
-                writer: Some(writer),
-                ..
-            } => {
-                let _ = write!(text, " [{}]", printable(&writer.manager));
-            }
             Action::Put { .. } => {}
             Action::Remove(removal) => {
                 if let Some(why) = reason(removal) {
@@ -269,24 +271,20 @@ fn by_object(text: &mut String, changes: &[Change], details: &BTreeMap<usize, De
     }
 }
 
-fn trailers(text: &mut String, batch: &Batch, cluster_id: &str) {
+fn trailers(
+    text: &mut String,
+    batch: &Batch,
+    details: &BTreeMap<usize, Details>,
+    cluster_id: &str,
+) {
     let _ = writeln!(text, "Strandline-Cluster: {}", printable(cluster_id));
     let _ = writeln!(text, "Strandline-Format: {FORMAT_VERSION}");
-    let managers: BTreeSet<_> = batch
-        .changes
-        .iter()
-        .filter_map(|change| match &change.action {
-            Action::Put {
-                writer: Some(writer),
-                ..
-            } => Some(&*writer.manager),
-            _ => None,
-        })
+    let managers: BTreeSet<_> = details
+        .values()
+        .flat_map(|details| &details.managers)
         .collect();
-    if !batch.first_sync || managers.len() <= TRAILERS {
-        for manager in managers.into_iter().take(TRAILERS) {
-            let _ = writeln!(text, "K8s-Manager: {}", printable(manager));
-        }
+    for manager in managers.into_iter().take(TRAILERS) {
+        let _ = writeln!(text, "K8s-Manager: {}", printable(manager));
     }
     for (directory, cause) in batch.unknown.iter().take(TRAILERS) {
         let _ = writeln!(
@@ -342,7 +340,6 @@ pub(crate) fn printable(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::mirror::BlobId;
-    use crate::owners::Writer;
 
     fn change(namespace: Option<&str>, kind: &str, name: &str, action: Action) -> Change {
         let directory = format!("{}s", kind.to_lowercase());
@@ -362,19 +359,18 @@ mod tests {
         }
     }
 
-    fn put(manager: &str) -> Action {
-        let writer = Some(Writer {
-            manager: manager.to_owned().into(),
-            time: "".into(),
-            operation: "Update".into(),
-            subresource: "".into(),
-        });
+    fn put() -> Action {
         Action::Put {
             blob_id: BlobId::of(b"new"),
             bytes: None,
             spilled: false,
-            writer,
+            managed_fields: None,
         }
+    }
+
+    fn written_by(manager: &str, fields: Vec<String>) -> BTreeMap<usize, Details> {
+        let managers = BTreeSet::from([manager.to_owned()]);
+        BTreeMap::from([(0, Details { fields, managers })])
     }
 
     fn gone() -> Action {
@@ -392,10 +388,10 @@ mod tests {
 
     #[test]
     fn one_object_is_named_with_its_fields_and_manager() {
-        let mut web = change(Some("shop"), "Deployment", "web", put("kubectl-edit"));
+        let mut web = change(Some("shop"), "Deployment", "web", put());
         web.before = Some(BlobId::of(b"old"));
         let fields = vec!["spec.template.spec.containers[name=web].image".to_owned()];
-        let details = BTreeMap::from([(0, Details { fields })]);
+        let details = written_by("kubectl-edit", fields);
         let text = commit_message(&batch(vec![web]), &details, "uid-1", "prod");
         assert_eq!(
             text,
@@ -436,7 +432,7 @@ mod tests {
                     Some(if n % 2 == 0 { "a" } else { "b" }),
                     "Service",
                     &n.to_string(),
-                    put("m"),
+                    put(),
                 )
             })
             .collect();
@@ -452,8 +448,8 @@ mod tests {
     fn names_cannot_break_lines_or_colour_a_terminal() {
         let hostile = "x\nSigned-off-by: me\u{1b}[31m\u{202e}";
         let text = commit_message(
-            &batch(vec![change(None, "ClusterRole", hostile, put("a\nb"))]),
-            &BTreeMap::new(),
+            &batch(vec![change(None, "ClusterRole", hostile, put())]),
+            &written_by("a\nb", Vec::new()),
             "u",
             "prod",
         );

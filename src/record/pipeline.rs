@@ -8,7 +8,6 @@ use crate::canonical;
 use crate::filter::{DigestKey, TypeRules, Verdict};
 use crate::mirror::BlobId;
 use crate::object::{ApiType, ParseError, RawObject};
-use crate::owners;
 
 use super::stage::{Content, Staged};
 
@@ -35,11 +34,6 @@ impl Pipeline {
         let key = object.key(&self.api_type)?;
         let path = key.path().into_boxed_str();
         let terminating = object.metadata_text("deletionTimestamp").is_some();
-        let writer = object
-            .managed_fields
-            .as_deref()
-            .and_then(owners::last_writer)
-            .map(owners::Writer::into_owned);
         let content = match self.rules.apply(&mut object, &key, &self.digest_key) {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
@@ -59,7 +53,7 @@ impl Pipeline {
             path,
             content,
             terminating,
-            writer,
+            managed_fields: object.managed_fields,
         })
     }
 }

@@ -398,7 +398,7 @@ impl Recorder {
             path,
             content,
             terminating,
-            writer,
+            managed_fields,
         } = staged;
         if let Some(seen) = &mut state.listing {
             seen.insert(path.clone());
@@ -418,7 +418,7 @@ impl Recorder {
             } => {
                 self.digested |= digested;
                 self.stage
-                    .put(&self.index, &key, &path, blob_id, bytes, writer)
+                    .put(&self.index, &key, &path, blob_id, bytes, managed_fields)
             }
             Content::LeftOut { rule } => self.stage.remove(
                 &self.index,

@@ -4,12 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use crate::mirror::{BlobId, Index};
 use crate::object::{ApiType, ObjectKey};
-use crate::owners::Writer;
-
-/// The field manager that wrote an object last.
-pub(super) type LastWriter = Writer<'static>;
 
 /// An object as it is to be written.
 #[derive(Debug)]
@@ -22,8 +20,22 @@ pub struct Staged {
     pub content: Content,
     /// The object carries a `deletionTimestamp`.
     pub terminating: bool,
-    /// The field manager that wrote it last.
-    pub writer: Option<LastWriter>,
+    /// Who wrote which field, as the server said it; read for a commit message only.
+    pub managed_fields: Option<Box<RawValue>>,
+}
+
+impl Staged {
+    /// Bytes of memory that it takes beyond its own size, about.
+    pub(crate) fn weight(&self) -> usize {
+        let file = match &self.content {
+            Content::File { bytes, .. } => bytes.len(),
+            Content::LeftOut { .. } => 0,
+        };
+        file + self
+            .managed_fields
+            .as_ref()
+            .map_or(0, |raw| raw.get().len())
+    }
 }
 
 /// What a file shall be.
@@ -89,7 +101,8 @@ pub(super) enum Action {
         /// They are in the open pack already; kept here for the message alone.
         spilled: bool,
         /// Who wrote the object last.
-        writer: Option<LastWriter>,
+        /// Who wrote which field; dropped when the file is spilled.
+        managed_fields: Option<Box<RawValue>>,
     },
     /// The file goes.
     Remove(Removal),
@@ -177,7 +190,7 @@ impl Stage {
         path: &str,
         blob_id: BlobId,
         bytes: Vec<u8>,
-        writer: Option<LastWriter>,
+        managed_fields: Option<Box<RawValue>>,
     ) -> Outcome {
         if let Some(Pending {
             change:
@@ -215,7 +228,7 @@ impl Stage {
             blob_id,
             bytes: Some(bytes),
             spilled: false,
-            writer,
+            managed_fields,
         };
         let change = change(key, path, before, action, recreated);
         self.pending.insert(
@@ -287,10 +300,13 @@ impl Stage {
                 blob_id,
                 bytes,
                 spilled,
-                ..
+                managed_fields,
             } = &mut pending.change.action
             {
                 let detailed = changed && kept < DETAILED;
+                if !detailed {
+                    *managed_fields = None;
+                }
                 kept += usize::from(detailed);
                 if *spilled {
                     continue;

@@ -10,7 +10,6 @@ use tracing::{debug, info, warn};
 
 use super::pipeline::Pipeline;
 use super::recorder::{Feed, FeedId, Input, Served};
-use super::stage::Content;
 use crate::cluster::{
     Cause, Cluster, Discovered, Event, Reflector, ReflectorOptions, RelistHandle, Scope, Selectors,
 };
@@ -363,10 +362,7 @@ impl FeedTask {
                 }
             };
             let bytes = match &input {
-                Input::Staged(_, staged) => match &staged.content {
-                    Content::File { bytes, .. } => bytes.len(),
-                    Content::LeftOut { .. } => 0,
-                },
+                Input::Staged(_, staged) => staged.weight(),
                 _ => 0,
             };
             if !send(&self.sender, &self.memory, input, bytes).await {

@@ -77,7 +77,7 @@ fn staged(key: ObjectKey, text: &str) -> Staged {
             digested: false,
         },
         terminating: false,
-        writer: None,
+        managed_fields: None,
     }
 }
 

@@ -27,6 +27,10 @@ fn main() -> ExitCode {
                 "a_newcomer_is_told_what_is_wrong",
                 start::a_newcomer_is_told_what_is_wrong,
             ),
+            (
+                "what_belongs_to_somebody_else_stays",
+                start::what_belongs_to_somebody_else_stays,
+            ),
             ("check_says_what_works", start::check_says_what_works),
             (
                 "namespaced_rights_are_enough_for_a_namespace",

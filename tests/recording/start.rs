@@ -83,8 +83,12 @@ pub(crate) fn a_newcomer_is_told_what_is_wrong(plane: &ControlPlane) -> Outcome 
         assert!(!ended.stderr.contains("s3cr3t-t0ken"), "{}", ended.stderr);
         assert!(!ended.stderr.contains(token), "{args:?} shows the token");
     }
+    Ok(Completion::Completed)
+}
 
-    // What belongs to somebody else stays somebody else's.
+pub(crate) fn what_belongs_to_somebody_else_stays(plane: &ControlPlane) -> Outcome {
+    let mirror = Mirror::new(plane)?;
+    let home = mirror.home();
     plane
         .kubectl([
             "create",

@@ -20,6 +20,7 @@
 pub mod acid;
 pub mod assets;
 pub mod child;
+pub mod expectation;
 pub mod plane;
 pub mod program;
 pub mod suite;
