@@ -222,6 +222,7 @@ impl Machine {
                 if let Phase::Watching {
                     resource_version: seen,
                 } = &mut self.phase
+                    && !resource_version.is_empty()
                 {
                     *seen = resource_version;
                     return recovered;
@@ -231,6 +232,10 @@ impl Machine {
             Input::InitialEventsEnd { resource_version } => {
                 if self.phase != Phase::Streaming {
                     return self.bookmark(resource_version);
+                }
+                // Nothing to go on from: the list is complete, but the watch could not resume.
+                if resource_version.is_empty() {
+                    return self.fall_back_to_pages();
                 }
                 self.failures = 0;
                 self.unknown = false;
@@ -317,6 +322,10 @@ impl Machine {
             return Vec::new();
         };
         self.failures = 0;
+        // Old servers send bookmarks without one: https://github.com/kubernetes/kubernetes/issues/122805.
+        if resource_version.is_empty() {
+            return self.recovered();
+        }
         seen.clone_from(&resource_version);
         let recovered = self.recovered();
         if recovered.is_empty() {
@@ -745,6 +754,27 @@ mod tests {
         let (_, effects) = Machine::start(ListMode::Pages, Some(rv("5")));
         assert_eq!(
             effects,
+            [Effect::OpenWatch {
+                resource_version: rv("5")
+            }]
+        );
+    }
+
+    #[test]
+    fn a_bookmark_without_a_resource_version_moves_nothing() {
+        let mut machine = watching("5");
+        assert_eq!(
+            machine.step(Input::Bookmark {
+                resource_version: rv("")
+            }),
+            []
+        );
+        machine.step(Input::Object {
+            resource_version: rv(""),
+        });
+        machine.step(Input::Ended { lasted: HEALTHY });
+        assert_eq!(
+            machine.step(Input::Elapsed),
             [Effect::OpenWatch {
                 resource_version: rv("5")
             }]

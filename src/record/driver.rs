@@ -145,8 +145,8 @@ struct Driver<S> {
 
 /// Records `cluster` into `store` until told to stop, or until the first sync is durable.
 ///
-/// `commits` gets the id of every commit as soon as it is durable. Returns the store, so that its
-/// lock outlives whoever pushes from it.
+/// `commits` gets the id of every commit as soon as it is durable. The store is closed before this
+/// returns.
 pub async fn record<S: Store + Send + 'static>(
     cluster: Cluster,
     store: S,
@@ -214,7 +214,7 @@ pub async fn record<S: Store + Send + 'static>(
     }
     driver.step(Input::Flush).await;
     driver.keep_cursor().await;
-    driver.finish()
+    driver.finish().await
 }
 
 impl<S: Store + Send + 'static> Driver<S> {
@@ -465,7 +465,8 @@ impl<S: Store + Send + 'static> Driver<S> {
         }
     }
 
-    fn finish(self) -> Result<Summary, RecordError> {
+    async fn finish(self) -> Result<Summary, RecordError> {
+        self.store.close().await;
         if let Some(failure) = self.fatal {
             return Err(RecordError::Mirror(failure));
         }
