@@ -94,6 +94,7 @@ impl Rig {
                     ..ReflectorOptions::default()
                 },
                 cursor: HashMap::new(),
+                cursor_valid_for: String::new(),
                 seed: self.simulator.seed(),
             },
             options: RecorderOptions {

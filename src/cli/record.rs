@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::output::{Output, Style};
 use super::progress::SyncProgress;
@@ -17,6 +17,7 @@ use crate::mirror::Store as _;
 use crate::record::{Maintain, Recording, Report, Summary, Until, record};
 use crate::remote::maintenance;
 use crate::telemetry::clock::unix_seconds;
+use crate::telemetry::{encode, registry};
 
 /// How long one round of putting packs together may take.
 const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -139,6 +140,9 @@ pub(super) async fn run_recording(
         objects = metrics.objects.get(),
         "stopped"
     );
+    let mut registry = registry();
+    metrics.register(&mut registry);
+    debug!(metrics = encode(&registry), "what reading the cluster cost");
     Ok(Outcome {
         recorded,
         push_failed,

@@ -122,6 +122,11 @@ pub enum RecordError {
     /// The mirror refused a write for good.
     #[error("the mirror cannot be written")]
     Mirror(#[source] MirrorError),
+    /// Nobody said what is served, for as long as a type may be silent.
+    #[error(
+        "the API server did not say what it serves within {0:?}; the warnings before this line say why"
+    )]
+    Discovery(Duration),
     /// The index of HEAD could not be read.
     #[error("the mirror cannot be read")]
     Index(#[source] MirrorError),
@@ -141,6 +146,8 @@ struct Driver<S> {
     summary: Summary,
     fatal: Option<MirrorError>,
     maintenance: Option<JoinHandle<Result<(), String>>>,
+    /// Discovery has failed for as long as a type may be silent.
+    undiscovered: bool,
 }
 
 /// Records `cluster` into `store` until told to stop, or until the first sync is durable.
@@ -175,6 +182,7 @@ pub async fn record<S: Store + Send + 'static>(
         summary: Summary::default(),
         fatal: None,
         maintenance: None,
+        undiscovered: false,
     };
     let mut progress = tokio::time::interval(Duration::from_millis(100));
     progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -201,6 +209,7 @@ pub async fn record<S: Store + Send + 'static>(
             }
         }
         if driver.fatal.is_some()
+            || (driver.recording.until == Until::Synced && driver.undiscovered)
             || (driver.recording.until == Until::Synced && driver.recorder.is_synced())
         {
             break;
@@ -251,6 +260,7 @@ impl<S: Store + Send + 'static> Driver<S> {
                 }
                 self.report(Report::Synced { files, unknown }).await;
             }
+            Effect::DiscoveryOverdue => self.undiscovered = true,
             Effect::DeletionsWithheld { feed, count } => warn!(
                 feed = feed.0,
                 deletions = count,
@@ -448,7 +458,7 @@ impl<S: Store + Send + 'static> Driver<S> {
             return;
         }
         let cursor = self.recorder.cursor();
-        let Some(body) = super::cursor::write(&cursor, self.recording.plan.rules.fingerprint())
+        let Some(body) = super::cursor::write(&cursor, &self.recording.plan.cursor_valid_for)
         else {
             return;
         };
@@ -469,6 +479,9 @@ impl<S: Store + Send + 'static> Driver<S> {
         self.store.close().await;
         if let Some(failure) = self.fatal {
             return Err(RecordError::Mirror(failure));
+        }
+        if self.recording.until == Until::Synced && self.undiscovered {
+            return Err(RecordError::Discovery(self.recording.options.sync_timeout));
         }
         Ok(Summary {
             files: self.recorder.files(),
