@@ -295,3 +295,17 @@ fn index_bytes(entries: &[Entry], pack_checksum: &[u8; 20]) -> Vec<u8> {
     out.extend_from_slice(&hasher.finish());
     out
 }
+
+/// An index over made-up objects at these offsets.
+#[cfg(test)]
+pub(super) fn index_of_offsets(offsets: &[u64]) -> Vec<u8> {
+    let entries: Vec<Entry> = (0_u8..)
+        .zip(offsets)
+        .map(|(at, offset)| Entry {
+            id: [at; 20],
+            crc: 0,
+            offset: *offset,
+        })
+        .collect();
+    index_bytes(&entries, &[0; 20])
+}
