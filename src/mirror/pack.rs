@@ -28,7 +28,7 @@ struct Entry {
     offset: u64,
 }
 
-/// A pack under construction.
+/// A pack under construction; dropped unpublished, it is gone.
 ///
 /// Every step that fails can be repeated: `flushed` and `buffer` change only after the system
 /// took the bytes.
@@ -181,10 +181,14 @@ impl PackWriter {
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+}
 
-    /// Gives the pack up.
-    pub(super) fn discard(self) -> Result<(), MirrorError> {
-        std::fs::remove_file(&self.path).map_err(MirrorError::io("remove", &self.path))
+impl Drop for PackWriter {
+    fn drop(&mut self) {
+        // After publishing there is nothing left. What cannot be removed now is removed when the
+        // mirror is opened again.
+        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(self.path.with_extension("idx"));
     }
 }
 

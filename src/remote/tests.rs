@@ -298,10 +298,10 @@ async fn a_shallow_start_goes_on() {
     assert_eq!(bed.git("fresh.git", &["rev-list", "--count", FETCHED]), "1");
     bed.git("fresh.git", &["fsck", "--strict"]);
 
-    let tree = format!("{two}^{{tree}}");
+    let same = format!("{two}^{{tree}}");
     let three = bed.git(
         "fresh.git",
-        &["commit-tree", "-m", "three", "-p", &two.0, &tree],
+        &["commit-tree", "-m", "three", "-p", &two.0, &same],
     );
     let three: Oid = three.parse().unwrap();
     assert!(is_ancestor(&fresh, &two, &three).await.unwrap());

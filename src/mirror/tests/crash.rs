@@ -78,7 +78,7 @@ fn child() {
 #[test]
 fn a_crash_leaves_the_old_or_the_new_head() {
     let mut new_tree = None;
-    for at in 0..STEPS.len() {
+    for (at, step) in STEPS.into_iter().enumerate() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("m.git");
         let mut mirror = open(&path);
@@ -95,7 +95,7 @@ fn a_crash_leaves_the_old_or_the_new_head() {
         let mut mirror = open(&path);
         let head = mirror.head().unwrap();
         let moved = head.commit_id != old.commit_id;
-        assert_eq!(moved, STEPS[at] > Step::Move, "{:?}", STEPS[at]);
+        assert_eq!(moved, step > Step::Move, "{step:?}");
         // A cursor that does not name HEAD does not count; one that does is the new one.
         let cursor = mirror.attached(CURSOR).unwrap();
         assert_eq!(cursor.is_some(), moved);
@@ -105,7 +105,7 @@ fn a_crash_leaves_the_old_or_the_new_head() {
             .map(|(path, _)| path.to_string_lossy().into_owned())
             .filter(|name| name.contains("tmp_") || name.ends_with("/main.lock"))
             .collect();
-        assert_eq!(left, [""; 0], "{:?}", STEPS[at]);
+        assert_eq!(left, [""; 0], "{step:?}");
 
         // A restart converges, to the same tree.
         stage(&mut mirror, &NEW).unwrap();
@@ -249,6 +249,12 @@ fn only_our_own_leftovers_are_removed() {
         drop(open(&path));
         assert_eq!(lock.exists(), !goes, "{content:?} {intent:?}");
     }
+    // An attachment alone leaves no note, and nobody else has business there.
+    let own = path.join("refs/strandline/cursor.lock");
+    std::fs::create_dir_all(own.parent().unwrap()).unwrap();
+    std::fs::write(&own, "").unwrap();
+    drop(open(&path));
+    assert!(!own.exists());
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
     std::fs::File::options()
         .write(true)

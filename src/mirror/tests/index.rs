@@ -59,10 +59,12 @@ proptest! {
         let mut model = BTreeMap::new();
         for (path, value) in steps {
             let id = value.map(|value| BlobId::of(&[value]));
-            match id {
-                Some(id) => prop_assert_eq!(index.insert(&path, id), model.insert(path.clone(), id)),
-                None => prop_assert_eq!(index.remove(&path), model.remove(&path)),
-            }
+            let (before, expected) = if let Some(id) = id {
+                (index.insert(&path, id), model.insert(path.clone(), id))
+            } else {
+                (index.remove(&path), model.remove(&path))
+            };
+            prop_assert_eq!(before, expected);
             prop_assert_eq!(index.get(&path), id);
         }
         prop_assert_eq!(index.len(), model.len());
