@@ -256,8 +256,8 @@ impl Mirror {
     fn seal_pack(&mut self) -> Result<(usize, u64), MirrorError> {
         let directory = self.pack_directory();
         let mut written = (0, 0);
-        // Empty where an earlier attempt wrote all of this and then lost the race for the ref.
-        if self.pack.as_ref().is_some_and(|pack| !pack.is_empty()) {
+        // Nothing where an earlier attempt wrote all of this and then lost the race for the ref.
+        if self.pack.is_some() {
             let sealed = self.writer()?.seal()?;
             self.before(Step::Index)?;
             let finished = self.writer()?.index(&sealed)?;

@@ -177,10 +177,6 @@ impl PackWriter {
             bytes: sealed.bytes + bytes.len() as u64,
         })
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
 }
 
 impl Drop for PackWriter {
