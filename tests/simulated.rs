@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 mod support;
 
-use support::expectation::{DROPPED_TYPES, is_dropped, strip};
+use support::expectation::expected_files;
 use support::program::Program;
 use support::{Context as _, Failure, Result};
 
@@ -140,28 +140,15 @@ impl Rig {
 
     /// Every file that there should be, by path, as Git names its content.
     fn expected(&self) -> BTreeMap<String, String> {
-        let mut files = BTreeMap::new();
-        for (api_type, mut object) in self.simulator.objects() {
-            let resource = api_type.resource_and_group();
-            if DROPPED_TYPES.contains(&&*resource) || is_dropped(&resource, &object) {
-                continue;
-            }
-            object["apiVersion"] = api_type.api_version().into();
-            object["kind"] = (*api_type.kind).into();
-            strip(&resource, &mut object, &KEY);
-            let name = object["metadata"]["name"]
-                .as_str()
-                .unwrap_or_default()
-                .replace(':', "%3a");
-            let path = match object["metadata"]["namespace"].as_str() {
-                Some(namespace) => format!("namespaces/{namespace}/{resource}/{name}.yaml"),
-                None => format!("cluster/{resource}/{name}.yaml"),
-            };
+        let as_git_names_it = |object: &Value| {
             let mut bytes = Vec::new();
-            canonical::emit(&object, &mut bytes);
-            files.insert(path, BlobId::of(&bytes).to_string());
-        }
-        files
+            canonical::emit(object, &mut bytes);
+            BlobId::of(&bytes).to_string()
+        };
+        expected_files(self.simulator.objects(), &KEY)
+            .into_iter()
+            .map(|(path, object)| (path, as_git_names_it(&object)))
+            .collect()
     }
 
     async fn converge(&self, what: &str) -> Result<()> {

@@ -87,10 +87,10 @@ pub enum Report {
     },
     /// What a commit would hold; only in a dry run.
     WouldCommit {
-        /// The message that it would have.
-        message: String,
-        /// How many paths it would change.
-        objects: usize,
+        /// The first line of the message that it would have.
+        subject: String,
+        /// `create`, `change` or `delete`, and the path below the prefix.
+        changes: Vec<(&'static str, Box<str>)>,
     },
     /// The first sync is settled.
     Synced {
@@ -296,7 +296,20 @@ impl<S: Store + Send + 'static> Driver<S> {
         let subject = message.lines().next().unwrap_or_default().to_owned();
         let objects = batch.changes.len();
         if self.recording.dry_run {
-            self.report(Report::WouldCommit { message, objects }).await;
+            let act = |change: &Change| match (&change.action, change.before) {
+                (Action::Remove(_), _) => "delete",
+                (Action::Put { .. }, None) => "create",
+                (Action::Put { .. }, Some(_)) => "change",
+            };
+            let changes = batch
+                .changes
+                .iter()
+                .map(|change| (act(change), change.path.clone()));
+            self.report(Report::WouldCommit {
+                subject,
+                changes: changes.collect(),
+            })
+            .await;
             return self.recorder.step(self.now(), Input::Committed);
         }
         let identity = self.recording.identity.file(batch.digested);

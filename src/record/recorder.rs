@@ -102,6 +102,8 @@ pub(super) enum Effect {
 pub(super) struct Batch {
     /// It is the first one of this run, and holds all that changed while nobody looked.
     pub first_sync: bool,
+    /// The mirror was empty before it.
+    pub initial: bool,
     /// The changes in the order of their paths.
     pub changes: Vec<Change>,
     /// Directories of which nothing is known, and why.
@@ -617,6 +619,7 @@ impl Recorder {
                 let (unknown, digested) = (self.unknown(), self.digested);
                 effects.push(Effect::Commit(Batch {
                     first_sync,
+                    initial: self.index.is_empty(),
                     changes,
                     unknown,
                     digested,
