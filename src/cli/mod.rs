@@ -12,7 +12,7 @@ mod snapshot;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::config::{Cli, Command};
 use output::Output;
@@ -42,7 +42,7 @@ pub fn main() -> ExitCode {
     // kube and whoever else speaks TLS must agree on one provider.
     // Only a second call can fail, and the first one's choice stands.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::parse_process() {
         Ok(cli) => cli,
         Err(error) => {
             // A closed pipe is nobody's error.

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::{FalseyValueParser, Resettable};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use super::settings::ListModeChoice;
 
@@ -32,6 +33,31 @@ pub struct Cli {
     /// Options that every command has.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+impl Cli {
+    /// Parses this process's arguments and environment, where an empty variable is as good as
+    /// none: a manifest or compose file cannot always leave it out.
+    pub fn parse_process() -> Result<Self, clap::Error> {
+        fn skip_empty(command: clap::Command) -> clap::Command {
+            command
+                .mut_args(|arg| {
+                    let empty = arg
+                        .get_env()
+                        .and_then(std::env::var_os)
+                        .is_some_and(|value| value.is_empty());
+                    if empty {
+                        arg.env(Resettable::Reset)
+                    } else {
+                        arg
+                    }
+                })
+                .mut_subcommands(skip_empty)
+        }
+        let mut command = skip_empty(Self::command());
+        Self::from_arg_matches(&command.try_get_matches_from_mut(std::env::args_os())?)
+            .map_err(|error| error.format(&mut command))
+    }
 }
 
 /// One file per subcommand in `cli/`.
@@ -85,10 +111,10 @@ pub struct OutputArgs {
     )]
     pub color: ColorChoice,
     /// Log more; twice for even more.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, env = "STRANDLINE_VERBOSE")]
     pub verbose: u8,
     /// Log warnings and errors only, and show no progress.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, env = "STRANDLINE_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
 }
 
@@ -169,7 +195,7 @@ pub struct SourceArgs {
     )]
     pub cluster_id: Option<String>,
     /// Take over a branch that holds files but no .strandline.yaml; foreign files are left alone.
-    #[arg(long, env = "STRANDLINE_ADOPT", help_heading = "Mirror")]
+    #[arg(long, env = "STRANDLINE_ADOPT", value_parser = FalseyValueParser::new(), help_heading = "Mirror")]
     pub adopt: bool,
     /// Name of the commits' author [default: Strandline].
     #[arg(
@@ -205,7 +231,7 @@ pub struct SourceArgs {
         help_heading = "Remote"
     )]
     pub push_options: Vec<String>,
-    /// File with the token (or user:password) for an https remote; read at every push.
+    /// File with the token or password for an https remote; read at every push.
     #[arg(
         long,
         value_name = "FILE",
@@ -288,7 +314,7 @@ pub struct RecordArgs {
     #[arg(long, value_name = "DURATION", env = "STRANDLINE_PUSH_INTERVAL", value_parser = duration, help_heading = "Remote")]
     pub push_interval: Option<Duration>,
     /// List what would be written, and write nothing.
-    #[arg(long)]
+    #[arg(long, env = "STRANDLINE_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
 }
 
@@ -305,7 +331,7 @@ pub struct SnapshotArgs {
     #[command(flatten)]
     pub source: SourceArgs,
     /// List what would be written, and write nothing.
-    #[arg(long)]
+    #[arg(long, env = "STRANDLINE_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
 }
 

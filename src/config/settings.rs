@@ -197,16 +197,20 @@ impl RecordSettings {
 
     /// Settings of `snapshot`.
     pub fn for_snapshot(args: &SnapshotArgs) -> Result<Self, ConfigError> {
-        let file = file::read(args.source.config.as_deref())?;
-        let mut settings = Self::new(&args.source, &file, None)?;
-        settings.dry_run = args.dry_run;
-        Ok(settings)
+        Self::for_record(&RecordArgs {
+            source: args.source.clone(),
+            dry_run: args.dry_run,
+            ..RecordArgs::default()
+        })
     }
 
-    /// Settings of `check`.
+    /// Settings of `check`: all that `record` would read from the file, so that a mistake in any
+    /// of it is found.
     pub fn for_check(args: &CheckArgs) -> Result<Self, ConfigError> {
-        let file = file::read(args.source.config.as_deref())?;
-        Self::new(&args.source, &file, None)
+        Self::for_record(&RecordArgs {
+            source: args.source.clone(),
+            ..RecordArgs::default()
+        })
     }
 
     fn new(
@@ -494,6 +498,21 @@ mod tests {
                 .to_string();
             assert!(error.contains(expected), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn check_finds_a_mistake_in_what_only_record_uses() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.yaml");
+        std::fs::write(&path, "maxAge: soon\n").unwrap();
+        let args = CheckArgs {
+            source: SourceArgs {
+                config: Some(path),
+                ..SourceArgs::default()
+            },
+        };
+        let error = RecordSettings::for_check(&args).unwrap_err().to_string();
+        assert!(error.contains("maxAge cannot be 'soon'"), "{error}");
     }
 
     #[test]
