@@ -121,6 +121,18 @@ fn subfolder(folder: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Makes sure, from what `snapshot -o json` printed, that it recorded at least that many files:
+/// its last line sums it up.
+fn recorded(stdout: &str, objects: usize) -> Result<()> {
+    let last = stdout.lines().last().unwrap_or_default();
+    let summary: serde_json::Value = serde_json::from_str(last).context("the summary")?;
+    let files = summary["files"].as_u64().unwrap_or_default();
+    if files < objects as u64 {
+        return Err(Failure::new(format_args!("it recorded {files} files")));
+    }
+    Ok(())
+}
+
 /// The value in the middle; of an even number the higher one of two.
 fn median<T: PartialOrd + Copy>(values: &mut [T]) -> T {
     values.sort_by(|a, b| a.partial_cmp(b).expect("no measurement is NaN"));

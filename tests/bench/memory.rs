@@ -5,13 +5,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use strandline::simulator::load::Load;
 use strandline::simulator::{Simulator, SimulatorOptions};
 
 use crate::support::program::Program;
 use crate::support::{Context as _, Failure, Result, Unavailable, wait_for};
-use crate::{Report, folder, runtime, subfolder};
+use crate::{Report, folder, recorded, runtime, subfolder};
 
 /// The argument by which this program is its own simulator: `serve OBJECTS TYPES FILE` writes a
 /// kubeconfig to FILE once it serves, and goes on until it is killed.
@@ -94,11 +93,7 @@ fn snapshot(folder: &Path, kubeconfig: &Path, mode: Option<&str>) -> Result<(f64
         let tail = child.log_tail(20);
         return Err(Failure::new(format_args!("it ended with {code}\n{tail}")));
     }
-    let summary: Value = serde_json::from_str(&child.stdout()?).context("its summary")?;
-    let files = summary["files"].as_u64().unwrap_or_default();
-    if files < OBJECTS as u64 {
-        return Err(Failure::new(format_args!("it recorded {files} files")));
-    }
+    recorded(&child.stdout()?, OBJECTS)?;
     let peak = peak.ok_or_else(|| Failure::new("the kernel tells no VmHWM (Linux only)"))?;
     Ok((peak, took))
 }

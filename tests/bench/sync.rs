@@ -19,7 +19,7 @@ use strandline::simulator::{Simulator, SimulatorOptions};
 use crate::support::plane::{ADMIN, ControlPlane, Options};
 use crate::support::program::Program;
 use crate::support::{Context as _, Failure, Result, Unavailable};
-use crate::{Report, folder, median, runtime, subfolder, timed};
+use crate::{Report, folder, median, recorded, runtime, subfolder, timed};
 
 const OBJECTS: usize = 10_000;
 /// The load's built-in types but for the last, whose objects a real server refuses.
@@ -96,11 +96,7 @@ fn snapshot(home: &Path, kubeconfig: &Path, mode: Option<&str>) -> Result<Durati
         program = program.args(["--list-mode", mode]);
     }
     let ended = program.run()?.expect_code(0)?;
-    let summary: Value = serde_json::from_str(&ended.stdout).context("its summary")?;
-    let files = summary["files"].as_u64().unwrap_or_default();
-    if files < OBJECTS as u64 {
-        return Err(Failure::new(format_args!("it recorded {files} files")));
-    }
+    recorded(&ended.stdout, OBJECTS)?;
     Ok(ended.took)
 }
 
