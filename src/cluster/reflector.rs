@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::api::{Answer, ApiError, Failure, StatusBody, collect};
 use super::client::Cluster;
 use super::machine::{Cause, Effect, Input, ListMode, Machine};
-use super::wire::{EventType, Lines, LinesEnd, Page, WatchLine};
+use super::wire::{EventType, Lines, LinesEnd, Page, WatchEvent};
 use crate::object::{ApiType, ParseError, RawObject};
 
 /// The part of a cluster that one reflector reads of its type.
@@ -403,11 +403,10 @@ impl Reflector {
         if line.iter().all(u8::is_ascii_whitespace) {
             return None;
         }
-        let WatchLine { kind, mut object } = match serde_json::from_slice(line) {
-            Ok(line) => line,
+        let WatchEvent { kind, object } = match WatchEvent::read(line, &self.api_type) {
+            Ok(event) => event,
             Err(error) => {
-                let at = format!("line {}, column {}", error.line(), error.column());
-                self.fail(Failure::Garbled, format!("not a watch event ({at})"));
+                self.garbled(&error);
                 return None;
             }
         };
@@ -420,14 +419,7 @@ impl Reflector {
         }
         match kind {
             EventType::Added | EventType::Modified | EventType::Deleted => {
-                object.stamp(&self.api_type);
-                let object = match self.checked(object) {
-                    Ok(object) => object,
-                    Err(error) => {
-                        self.garbled(&error);
-                        return None;
-                    }
-                };
+                self.cluster.metrics.objects.inc();
                 self.feed(Input::Object { resource_version });
                 Some(if kind == EventType::Deleted {
                     Event::Deleted(object)
