@@ -197,7 +197,7 @@ pub(super) async fn show(mut inbox: mpsc::Receiver<Report>, output: Output) {
                 output.line(&format!("would commit: {subject}"));
                 let list: Vec<_> = changes
                     .iter()
-                    .map(|(act, path)| json!({ "action": act, "path": path }))
+                    .map(|(act, path)| json!({ "action": act, "path": **path }))
                     .collect();
                 for (act, path) in &changes {
                     output.line(&format!("  {act} {path}"));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -90,7 +91,7 @@ pub enum Report {
         /// The first line of the message that it would have.
         subject: String,
         /// `create`, `change` or `delete`, and the path below the prefix.
-        changes: Vec<(&'static str, Box<str>)>,
+        changes: Vec<(&'static str, Arc<str>)>,
     },
     /// The first sync is settled.
     Synced {

@@ -60,7 +60,7 @@ pub(crate) fn commit_message(
 fn subject(batch: &Batch, details: &BTreeMap<usize, Details>, cluster_name: &str) -> String {
     let changes = &batch.changes;
     if batch.initial {
-        let kinds: BTreeSet<_> = changes.iter().map(|change| &change.kind).collect();
+        let kinds: BTreeSet<_> = changes.iter().map(|change| change.kind()).collect();
         let (objects, types) = (count(changes.len(), "object"), count(kinds.len(), "type"));
         return format!(
             "{}: first sync, {objects} of {types}",
@@ -102,15 +102,15 @@ fn subject(batch: &Batch, details: &BTreeMap<usize, Details>, cluster_name: &str
 
 fn only_object(change: &Change, details: Option<&Details>) -> String {
     let mut text = String::new();
-    if let Some(namespace) = &change.namespace {
+    if let Some(namespace) = change.namespace() {
         let _ = write!(text, "{}: ", printable(namespace));
     }
     let _ = write!(
         text,
         "{} {} {}",
         imperative(change),
-        change.kind,
-        printable(&change.name)
+        change.kind(),
+        printable(change.name())
     );
     let fields = details
         .map(|details| details.fields.as_slice())
@@ -142,8 +142,8 @@ fn namespace_or_definition(changes: &[Change]) -> Option<String> {
         return None;
     }
     let (at, root) = changes.iter().enumerate().find(|(_, change)| {
-        matches!(&*change.kind, "Namespace" | "CustomResourceDefinition")
-            && change.namespace.is_none()
+        matches!(change.kind(), "Namespace" | "CustomResourceDefinition")
+            && change.namespace().is_none()
     })?;
     let others = || {
         changes
@@ -152,26 +152,23 @@ fn namespace_or_definition(changes: &[Change]) -> Option<String> {
             .filter(|(other, _)| *other != at)
             .map(|(_, c)| c)
     };
-    let belongs = |change: &Change| match &*root.kind {
-        "Namespace" => change.namespace.as_deref() == Some(&*root.name),
+    let belongs = |change: &Change| match root.kind() {
+        "Namespace" => change.namespace() == Some(root.name()),
         _ => crate::object::MirrorPath::parse(&change.path)
-            .is_some_and(|parts| parts.directory == &*root.name),
+            .is_some_and(|parts| parts.directory == root.name()),
     };
     others().all(belongs).then(|| {
         format!(
             "delete {} {} with {}",
-            root.kind,
-            printable(&root.name),
+            root.kind(),
+            printable(root.name()),
             count(changes.len() - 1, "object")
         )
     })
 }
 
 fn namespaces(changes: &[Change]) -> Vec<Option<&str>> {
-    let set: BTreeSet<_> = changes
-        .iter()
-        .map(|change| change.namespace.as_deref())
-        .collect();
+    let set: BTreeSet<_> = changes.iter().map(|change| change.namespace()).collect();
     set.into_iter().collect()
 }
 
@@ -220,7 +217,7 @@ fn reason(removal: &Removal) -> Option<String> {
 fn by_type(text: &mut String, changes: &[Change]) {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for change in changes {
-        *kinds.entry(&change.kind).or_default() += 1;
+        *kinds.entry(change.kind()).or_default() += 1;
     }
     for (kind, n) in kinds {
         let _ = writeln!(text, "{n:>6} {kind}");
@@ -235,10 +232,10 @@ fn by_object(text: &mut String, changes: &[Change], details: &BTreeMap<usize, De
             Action::Put { .. } => '~',
         };
         let _ = write!(text, "{sign} ");
-        if let Some(namespace) = &change.namespace {
+        if let Some(namespace) = change.namespace() {
             let _ = write!(text, "{}/", printable(namespace));
         }
-        let _ = write!(text, "{} {}", change.kind, printable(&change.name));
+        let _ = write!(text, "{} {}", change.kind(), printable(change.name()));
         if change.recreated {
             text.push_str(" (recreated)");
         }
@@ -340,6 +337,7 @@ pub(crate) fn printable(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::mirror::BlobId;
+    use crate::record::stage::Who;
 
     fn change(namespace: Option<&str>, kind: &str, name: &str, action: Action) -> Change {
         let directory = format!("{}s", kind.to_lowercase());
@@ -350,9 +348,11 @@ mod tests {
         let before = matches!(action, Action::Remove(_)).then(|| BlobId::of(b"old"));
         Change {
             path: path.into(),
-            kind: kind.into(),
-            namespace: namespace.map(Into::into),
-            name: name.into(),
+            object: Who::Path {
+                kind: kind.into(),
+                namespace: namespace.map(Into::into),
+                name: name.into(),
+            },
             before,
             action,
             recreated: false,

@@ -32,7 +32,7 @@ impl Pipeline {
     /// Turns an object as the server sent it into what its file shall be.
     pub fn stage(&self, mut object: RawObject) -> Result<Staged, ParseError> {
         let key = object.key(&self.api_type)?;
-        let path = key.path().into_boxed_str();
+        let path = key.path().into();
         let terminating = object.metadata_text("deletionTimestamp").is_some();
         let content = match self.rules.apply(&mut object, &key, &self.digest_key) {
             Verdict::Drop { rule } => Content::LeftOut {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage::{Action, Change, Content, Named, Outcome, Removal, Stage, Staged};
+use super::stage::{Action, Change, Content, Outcome, Removal, Stage, Staged, Who};
 use super::window::{Window, WindowOptions};
 use crate::cluster::{Cause, Scope};
 use crate::mirror::{BlobId, Index};
@@ -119,7 +119,7 @@ struct FeedState {
     status: Status,
     heard: Duration,
     /// Paths seen since the last restart; `None` while no list is open.
-    listing: Option<HashSet<Box<str>>>,
+    listing: Option<HashSet<Arc<str>>>,
     /// A complete list would have removed many files: the next one decides.
     suspicious: bool,
     resource_version: Option<String>,
@@ -168,7 +168,7 @@ pub(super) struct Recorder {
     synced: bool,
     terminating: BTreeSet<Box<str>>,
     digested: bool,
-    in_flight: Vec<(Box<str>, Option<BlobId>)>,
+    in_flight: Vec<(Arc<str>, Option<BlobId>)>,
     overdue: bool,
 }
 
@@ -432,12 +432,12 @@ impl Recorder {
             } => {
                 self.digested |= digested;
                 self.stage
-                    .put(&self.index, &key, &path, blob_id, bytes, managed_fields)
+                    .put(&self.index, key, &path, blob_id, bytes, managed_fields)
             }
             Content::LeftOut { rule } => self.stage.remove(
                 &self.index,
                 &path,
-                (&key).into(),
+                Who::Object(key),
                 Removal::Rule(rule),
                 false,
             ),
@@ -461,9 +461,13 @@ impl Recorder {
                 .namespace
                 .as_ref()
                 .is_some_and(|namespace| self.terminating.contains(namespace));
-        let outcome = self
-            .stage
-            .remove(&self.index, &path, key.into(), Removal::Deleted, held);
+        let outcome = self.stage.remove(
+            &self.index,
+            &path,
+            Who::Object(key.clone()),
+            Removal::Deleted,
+            held,
+        );
         if held && outcome == Outcome::Staged {
             self.window.held(now);
         } else {
@@ -537,14 +541,12 @@ impl Recorder {
         let Some(parts) = MirrorPath::parse(path) else {
             return;
         };
-        let name = parts.name().unwrap_or_else(|| parts.stem.to_owned());
-        let namespace = parts.namespace_name();
-        let named = Named {
-            kind,
-            namespace: namespace.as_deref(),
-            name: &name,
+        let who = Who::Path {
+            kind: kind.into(),
+            namespace: parts.namespace_name().map(Into::into),
+            name: parts.name().unwrap_or_else(|| parts.stem.to_owned()).into(),
         };
-        let outcome = self.stage.remove(&self.index, path, named, removal, false);
+        let outcome = self.stage.remove(&self.index, path, who, removal, false);
         self.note(now, outcome);
     }
 

@@ -7,15 +7,15 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::mirror::{BlobId, Index};
-use crate::object::{ApiType, ObjectKey};
+use crate::object::ObjectKey;
 
 /// An object as it is to be written.
 #[derive(Debug)]
 pub struct Staged {
     /// Whose file it is.
     pub key: ObjectKey,
-    /// Its path below the prefix, computed once where the object was read.
-    pub path: Box<str>,
+    /// Its path below the prefix, computed once where the object was read, and shared from then on.
+    pub path: Arc<str>,
     /// What its file shall be.
     pub content: Content,
     /// The object carries a `deletionTimestamp`.
@@ -74,19 +74,57 @@ pub(super) enum Removal {
 #[derive(Debug)]
 pub(super) struct Change {
     /// Path below the prefix.
-    pub path: Box<str>,
-    /// Kind, for messages; the type's directory where the type itself is unknown.
-    pub kind: Box<str>,
-    /// The object's namespace.
-    pub namespace: Option<Box<str>>,
-    /// The object's name.
-    pub name: Box<str>,
+    pub path: Arc<str>,
+    /// Whose file it is.
+    pub object: Who,
     /// HEAD's blob at that path.
     pub before: Option<BlobId>,
     /// What happens to it.
     pub action: Action,
     /// It was deleted and made again since the last commit.
     pub recreated: bool,
+}
+
+/// Whose file a path is.
+#[derive(Clone, Debug)]
+pub(super) enum Who {
+    /// An object that was read.
+    Object(ObjectKey),
+    /// One of which only the path is left.
+    Path {
+        /// Its kind; its type's directory where the type itself is unknown.
+        kind: Box<str>,
+        /// Its namespace.
+        namespace: Option<Box<str>>,
+        /// Its name.
+        name: Box<str>,
+    },
+}
+
+impl Change {
+    /// Kind, for messages; the type's directory where the type itself is unknown.
+    pub(super) fn kind(&self) -> &str {
+        match &self.object {
+            Who::Object(key) => &key.api_type.kind,
+            Who::Path { kind, .. } => kind,
+        }
+    }
+
+    /// The object's namespace.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        match &self.object {
+            Who::Object(key) => key.namespace.as_deref(),
+            Who::Path { namespace, .. } => namespace.as_deref(),
+        }
+    }
+
+    /// The object's name.
+    pub(super) fn name(&self) -> &str {
+        match &self.object {
+            Who::Object(key) => &key.name,
+            Who::Path { name, .. } => name,
+        }
+    }
 }
 
 /// What happens to a path.
@@ -134,7 +172,7 @@ pub(crate) const LARGEST_DETAILED: usize = 64 << 10;
 /// All changes since the last commit.
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
-    pending: BTreeMap<Box<str>, Pending>,
+    pending: BTreeMap<Arc<str>, Pending>,
     /// Bytes of files that are not in the open pack yet.
     bytes: usize,
     held: usize,
@@ -186,8 +224,8 @@ impl Stage {
     pub(crate) fn put(
         &mut self,
         index: &Index,
-        key: &ObjectKey,
-        path: &str,
+        key: ObjectKey,
+        path: &Arc<str>,
         blob_id: BlobId,
         bytes: Vec<u8>,
         managed_fields: Option<Box<RawValue>>,
@@ -230,9 +268,15 @@ impl Stage {
             spilled: false,
             managed_fields,
         };
-        let change = change(key, path, before, action, recreated);
+        let change = Change {
+            path: path.clone(),
+            object: Who::Object(key),
+            before,
+            action,
+            recreated,
+        };
         self.pending.insert(
-            path.into(),
+            path.clone(),
             Pending {
                 change,
                 held: false,
@@ -246,7 +290,7 @@ impl Stage {
         &mut self,
         index: &Index,
         path: &str,
-        named: Named<'_>,
+        object: Who,
         removal: Removal,
         held: bool,
     ) -> Outcome {
@@ -262,26 +306,23 @@ impl Stage {
                 Outcome::Nothing
             };
         };
+        let path: Arc<str> = path.into();
         let change = Change {
-            path: path.into(),
-            kind: named.kind.into(),
-            namespace: named.namespace.map(Into::into),
-            name: named.name.into(),
+            path: path.clone(),
+            object,
             before: Some(before),
             action: Action::Remove(removal),
             recreated: false,
         };
         self.held += usize::from(held);
-        self.pending.insert(path.into(), Pending { change, held });
+        self.pending.insert(path, Pending { change, held });
         Outcome::Staged
     }
 
     /// Lets go of everything that waited for `namespace`, or for any where it is `None`.
     pub(crate) fn release(&mut self, namespace: Option<&str>) {
         for pending in self.pending.values_mut() {
-            if pending.held
-                && namespace.is_none_or(|ns| pending.change.namespace.as_deref() == Some(ns))
-            {
+            if pending.held && namespace.is_none_or(|ns| pending.change.namespace() == Some(ns)) {
                 pending.held = false;
                 self.held -= 1;
             }
@@ -360,25 +401,6 @@ impl Stage {
     }
 }
 
-/// What a removed file is called, where no object says it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Named<'a> {
-    pub(crate) kind: &'a str,
-    pub(crate) namespace: Option<&'a str>,
-    pub(crate) name: &'a str,
-}
-
-impl<'a> From<&'a ObjectKey> for Named<'a> {
-    fn from(key: &'a ObjectKey) -> Self {
-        let ApiType { kind, .. } = &*key.api_type;
-        Self {
-            kind,
-            namespace: key.namespace.as_deref(),
-            name: &key.name,
-        }
-    }
-}
-
 fn unspilled(action: &Action) -> usize {
     match action {
         Action::Put {
@@ -387,28 +409,5 @@ fn unspilled(action: &Action) -> usize {
             ..
         } => bytes.len(),
         _ => 0,
-    }
-}
-
-fn change(
-    key: &ObjectKey,
-    path: &str,
-    before: Option<BlobId>,
-    action: Action,
-    recreated: bool,
-) -> Change {
-    let Named {
-        kind,
-        namespace,
-        name,
-    } = key.into();
-    Change {
-        path: path.into(),
-        kind: kind.into(),
-        namespace: namespace.map(Into::into),
-        name: name.into(),
-        before,
-        action,
-        recreated,
     }
 }

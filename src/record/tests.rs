@@ -193,8 +193,8 @@ impl Rig {
                     .changes
                     .iter()
                     .map(|change| match &change.action {
-                        Action::Put { .. } => format!("+{}", change.name),
-                        Action::Remove(_) => format!("-{}", change.name),
+                        Action::Put { .. } => format!("+{}", change.name()),
+                        Action::Remove(_) => format!("-{}", change.name()),
                     })
                     .collect()
             })
