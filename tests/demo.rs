@@ -9,7 +9,7 @@ use strandline::simulator::{Simulator, SimulatorOptions, shop};
 
 mod support;
 
-use support::expectation::{DROPPED_TYPES, is_dropped, strip};
+use support::expectation::expected_files;
 use support::program::Program;
 use support::{Context as _, Result};
 
@@ -50,27 +50,7 @@ fn expected(seed: u64, key: &[u8]) -> Result<(BTreeMap<String, Value>, usize)> {
         }
         Ok((simulator.objects(), chapters))
     })?;
-    let mut files = BTreeMap::new();
-    for (api_type, mut object) in objects {
-        let resource = api_type.resource_and_group();
-        let dropped = DROPPED_TYPES.contains(&&*resource) || resource.ends_with("metrics.k8s.io");
-        if dropped || is_dropped(&resource, &object) {
-            continue;
-        }
-        object["apiVersion"] = api_type.api_version().into();
-        object["kind"] = (*api_type.kind).into();
-        strip(&resource, &mut object, key);
-        let name = object["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .replace(':', "%3a");
-        let path = match object["metadata"]["namespace"].as_str() {
-            Some(namespace) => format!("namespaces/{namespace}/{resource}/{name}.yaml"),
-            None => format!("cluster/{resource}/{name}.yaml"),
-        };
-        files.insert(path, object);
-    }
-    Ok((files, chapters))
+    Ok((expected_files(objects, key), chapters))
 }
 
 fn the_repository_is_the_simulators_final_state(seed: u64) -> Result<String> {

@@ -89,6 +89,7 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
             namespaces: Vec::new(),
             reflector: ReflectorOptions::default(),
             cursor: std::collections::HashMap::new(),
+            cursor_valid_for: String::new(),
             seed: args.seed,
         },
         options: RecorderOptions {

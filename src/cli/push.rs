@@ -92,18 +92,19 @@ pub(super) struct Pusher {
 /// Where one attempt got.
 enum Attempt {
     Done,
-    Again,
+    /// It is worth another one; this is why it failed.
+    Again(String),
 }
 
 impl Pusher {
     /// Runs until `finish` is set; then pushes once more, if there is anything to push.
     ///
-    /// Returns whether the remote has the newest commit.
+    /// Returns why the remote does not have the newest commit, if it has not.
     pub(super) async fn run(
         mut self,
         mut newest: watch::Receiver<Option<CommitId>>,
         mut finish: watch::Receiver<bool>,
-    ) -> bool {
+    ) -> Result<(), String> {
         let mut not_before = Instant::now();
         let mut failures = 0;
         let mut behind_since = None;
@@ -113,12 +114,12 @@ impl Pusher {
             let target = *newest.borrow_and_update();
             let behind = match target.map(|id| id.to_string().parse::<Oid>()) {
                 Some(Ok(oid)) if self.expected.as_ref() != Some(&oid) => oid,
-                _ if finishing => return true,
+                _ if finishing => return Ok(()),
                 _ => {
                     (behind_since, warned, failures) = (None, false, 0);
                     tokio::select! {
-                        changed = newest.changed() => if changed.is_err() { return true },
-                        changed = finish.changed() => if changed.is_err() { return true },
+                        changed = newest.changed() => if changed.is_err() { return Ok(()) },
+                        changed = finish.changed() => if changed.is_err() { return Ok(()) },
                     }
                     continue;
                 }
@@ -145,8 +146,8 @@ impl Pusher {
                     behind_since = None;
                     not_before = started + self.interval;
                 }
-                Attempt::Again if finishing => return false,
-                Attempt::Again => {
+                Attempt::Again(reason) if finishing => return Err(reason),
+                Attempt::Again(_) => {
                     let pause = self.interval.saturating_mul(1 << failures.min(6));
                     failures += 1;
                     not_before = Instant::now()
@@ -179,8 +180,7 @@ impl Pusher {
             Ok(Push::Unreachable { reason }) => format!("the remote cannot be reached: {reason}"),
             Err(failure) => in_words(&failure),
         };
-        warn!(%reason, "a push failed, it is tried again");
-        Attempt::Again
+        failed(reason)
     }
 
     /// The remote is not where we thought: find out where it is.
@@ -190,31 +190,35 @@ impl Pusher {
                 self.expected = head;
                 Attempt::Done
             }
-            Ok(Some(head)) => {
-                match is_ancestor(&self.repository, &head, commit).await {
-                    Ok(true) => self.expected = Some(head),
-                    Ok(false) => error!(
-                        remote = %head, local = %commit, reason,
-                        "somebody else writes to the remote's branch: nothing is pushed over it"
-                    ),
-                    Err(failure) => warn!(reason = in_words(&failure), "a push failed"),
+            Ok(Some(head)) => match is_ancestor(&self.repository, &head, commit).await {
+                Ok(true) => {
+                    self.expected = Some(head);
+                    failed(reason.to_owned())
                 }
-                Attempt::Again
-            }
+                Ok(false) => {
+                    let reason = format!(
+                        "somebody else writes to the remote's branch (it is at {head}): nothing is \
+                         pushed over it"
+                    );
+                    error!(local = %commit, "{reason}");
+                    Attempt::Again(reason)
+                }
+                Err(failure) => failed(in_words(&failure)),
+            },
             Ok(None) => {
-                warn!(reason, "the remote's branch is gone, it is made again");
                 self.expected = None;
-                Attempt::Again
+                failed(format!(
+                    "the remote's branch is gone and will be made again ({reason})"
+                ))
             }
-            Err(failure) => {
-                warn!(
-                    reason = in_words(&failure),
-                    "a push failed, it is tried again"
-                );
-                Attempt::Again
-            }
+            Err(failure) => failed(in_words(&failure)),
         }
     }
+}
+
+fn failed(reason: String) -> Attempt {
+    warn!(%reason, "a push failed");
+    Attempt::Again(reason)
 }
 
 fn in_words(failure: &RemoteError) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::output::{Output, Style};
 use super::progress::SyncProgress;
@@ -17,6 +17,7 @@ use crate::mirror::Store as _;
 use crate::record::{Maintain, Recording, Report, Summary, Until, record};
 use crate::remote::maintenance;
 use crate::telemetry::clock::unix_seconds;
+use crate::telemetry::{encode, registry};
 
 /// How long one round of putting packs together may take.
 const MAINTENANCE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -31,20 +32,30 @@ pub(super) async fn run(args: &RecordArgs, output: &Output) -> Result<Exit, Fail
         () = second_signal(stop) => return Err("stopped before the batch was closed".into()),
     };
     if summary.lost > 0 {
-        output.error(&format!("{} changes could not be committed", summary.lost));
-        return Ok(Exit::Error);
+        return Err(format!("{} changes could not be committed", summary.lost).into());
     }
-    Ok(if summary.push_failed {
-        Exit::Error
-    } else {
-        Exit::Fine
-    })
+    summary.check_push()?;
+    Ok(Exit::Fine)
 }
 
 /// What a run came to.
 pub(super) struct Outcome {
     pub(super) recorded: Summary,
-    pub(super) push_failed: bool,
+    /// Why the remote does not have the newest commit, if it has not.
+    pub(super) push_failed: Option<String>,
+}
+
+impl Outcome {
+    /// Fails where the remote lacks what the mirror has.
+    pub(super) fn check_push(&self) -> Result<(), Failure> {
+        match &self.push_failed {
+            None => Ok(()),
+            Some(reason) => Err(format!(
+                "everything is committed, but not on the remote: {reason}; the next run pushes it"
+            )
+            .into()),
+        }
+    }
 }
 
 impl std::ops::Deref for Outcome {
@@ -66,7 +77,7 @@ pub(super) async fn run_recording(
         let recorded = super::dry_run::run(settings, output, stopped).await?;
         return Ok(Outcome {
             recorded,
-            push_failed: false,
+            push_failed: None,
         });
     }
     let resume = match until {
@@ -121,8 +132,8 @@ pub(super) async fn run_recording(
     .await;
     finish.send_replace(true);
     let push_failed = match pusher {
-        Some(pusher) => !pusher.await.unwrap_or(false),
-        None => false,
+        Some(pusher) => pusher.await?.err(),
+        None => None,
     };
     // Ends when the recording has dropped its side.
     let _ = shown.await;
@@ -139,6 +150,9 @@ pub(super) async fn run_recording(
         objects = metrics.objects.get(),
         "stopped"
     );
+    let mut registry = registry();
+    metrics.register(&mut registry);
+    debug!(metrics = encode(&registry), "what reading the cluster cost");
     Ok(Outcome {
         recorded,
         push_failed,
@@ -179,9 +193,16 @@ pub(super) async fn show(mut inbox: mpsc::Receiver<Report>, output: Output) {
                 output.line(&format!("{short} {subject}"));
                 output.json(&json!({ "commit": id, "subject": subject, "objects": objects }));
             }
-            Report::WouldCommit { message, objects } => {
-                output.line(&format!("would commit:\n{message}"));
-                output.json(&json!({ "wouldCommit": message, "objects": objects }));
+            Report::WouldCommit { subject, changes } => {
+                output.line(&format!("would commit: {subject}"));
+                let list: Vec<_> = changes
+                    .iter()
+                    .map(|(act, path)| json!({ "action": act, "path": path }))
+                    .collect();
+                for (act, path) in &changes {
+                    output.line(&format!("  {act} {path}"));
+                }
+                output.json(&json!({ "wouldCommit": subject, "changes": list }));
             }
             Report::Synced { .. } => progress.finish(),
         }

@@ -15,7 +15,9 @@ use crate::cluster::{Cluster, ConnectOptions, ListMode, ReflectorOptions};
 use crate::config::{ListModeChoice, RecordSettings};
 use crate::filter::{DigestKey, DigestKeyError, Rules};
 use crate::mirror::{Author, IDENTITY_FILE, Mirror, MirrorOptions, Store};
-use crate::record::{CURSOR_REF, Identity, ReadPlan, RecorderOptions, WindowOptions, read_cursor};
+use crate::record::{
+    CURSOR_REF, Identity, ReadPlan, RecorderOptions, WindowOptions, cursor_valid_for, read_cursor,
+};
 use crate::remote::{Oid, Remote};
 
 /// The digest key's file in the repository; never fetched or pushed.
@@ -143,10 +145,11 @@ impl Session {
         let rules = Arc::new(Rules::core());
         let (digest_key, identity) = identify(settings, &mirror, cluster_id, Missing::Make)?;
         let head = mirror.head().map(|head| head.commit_id);
+        let valid_for = cursor_valid_for(&rules, &settings.prefix);
         let cursor = mirror
             .attached(CURSOR_REF)?
             .filter(|attached| resume == Resume::Cursor && Some(attached.commit_id) == head)
-            .map(|attached| read_cursor(&attached.body, rules.fingerprint()))
+            .map(|attached| read_cursor(&attached.body, &valid_for))
             .unwrap_or_default();
         let plan = ReadPlan {
             rules,
@@ -154,6 +157,7 @@ impl Session {
             namespaces: settings.namespaces.clone(),
             reflector: reflector_options(settings),
             cursor,
+            cursor_valid_for: valid_for,
             seed: fastrand::u64(..),
         };
         Ok(Self {
@@ -342,6 +346,7 @@ pub(super) fn dry_plan(
         namespaces: settings.namespaces.clone(),
         reflector: reflector_options(settings),
         cursor: HashMap::new(),
+        cursor_valid_for: String::new(),
         seed: fastrand::u64(..),
     };
     Ok((plan, identity))

@@ -18,10 +18,11 @@ pub(super) async fn run(args: &SnapshotArgs, output: &Output) -> Result<Exit, Fa
         "commits": outcome.commits,
         "unknown": outcome.unknown,
         "complete": outcome.unknown.is_empty(),
-        "pushed": settings.remote.as_ref().map(|_| !outcome.push_failed),
+        "pushed": settings.remote.as_ref().map(|_| outcome.push_failed.is_none()),
     }));
-    if outcome.push_failed || !outcome.synced {
-        return Ok(Exit::Error);
+    outcome.check_push()?;
+    if !outcome.synced {
+        return Err("stopped before everything was read: nothing was committed".into());
     }
     if !settings.dry_run {
         let verdict = if outcome.commits == 0 {

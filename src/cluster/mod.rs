@@ -22,3 +22,4 @@ pub use discovery::{Discovered, DiscoveryError, ServedType};
 pub use machine::{Cause, ListMode};
 pub use metrics::Metrics;
 pub use reflector::{Event, Reflector, ReflectorOptions, RelistHandle, Scope, Selectors};
+pub use wire::{EventType, WatchEvent};

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::api::{Answer, ApiError, Failure, StatusBody, collect};
 use super::client::Cluster;
 use super::machine::{Cause, Effect, Input, ListMode, Machine};
-use super::wire::{EventType, Lines, LinesEnd, Page, WatchLine};
+use super::wire::{EventType, Lines, LinesEnd, Page, WatchEvent};
 use crate::object::{ApiType, ParseError, RawObject};
 
 /// The part of a cluster that one reflector reads of its type.
@@ -122,6 +122,9 @@ pub struct Reflector {
 struct Stream {
     lines: Lines,
     opened: Instant,
+    /// When the last initial event of a `WatchList` came. Bookmarks do not count: a server that
+    /// never sends the end bookmark may go on sending others.
+    fed: Instant,
 }
 
 impl Reflector {
@@ -320,6 +323,7 @@ impl Reflector {
             Answer::Success(response) => Ok(Stream {
                 lines: Lines::new(response.into_body()),
                 opened: Instant::now(),
+                fed: Instant::now(),
             }),
             Answer::NotModified => Err(garbled(&url, "304 to a watch".to_owned())),
         }
@@ -354,13 +358,13 @@ impl Reflector {
             self.feed(Input::Relist);
             return None;
         };
-        let idle = if self.machine.is_streaming_list() {
-            self.options.watch_list_silence
+        let deadline = if self.machine.is_streaming_list() {
+            stream.fed + self.options.watch_list_silence
         } else {
-            self.options.watch_timeout + Duration::from_secs(5)
+            Instant::now() + self.options.watch_timeout + Duration::from_secs(5)
         };
         let line = tokio::select! {
-            line = tokio::time::timeout(idle, stream.lines.next()) => line,
+            line = tokio::time::timeout_at(deadline, stream.lines.next()) => line,
             () = self.relist.notified() => {
                 self.feed(Input::Relist);
                 return None;
@@ -399,11 +403,10 @@ impl Reflector {
         if line.iter().all(u8::is_ascii_whitespace) {
             return None;
         }
-        let WatchLine { kind, mut object } = match serde_json::from_slice(line) {
-            Ok(line) => line,
+        let WatchEvent { kind, object } = match WatchEvent::read(line, &self.api_type) {
+            Ok(event) => event,
             Err(error) => {
-                let at = format!("line {}, column {}", error.line(), error.column());
-                self.fail(Failure::Garbled, format!("not a watch event ({at})"));
+                self.garbled(&error);
                 return None;
             }
         };
@@ -411,16 +414,12 @@ impl Reflector {
             .metadata_text("resourceVersion")
             .unwrap_or_default()
             .to_owned();
+        if let (EventType::Added, Some(stream)) = (kind, &mut self.stream) {
+            stream.fed = Instant::now();
+        }
         match kind {
             EventType::Added | EventType::Modified | EventType::Deleted => {
-                object.stamp(&self.api_type);
-                let object = match self.checked(object) {
-                    Ok(object) => object,
-                    Err(error) => {
-                        self.garbled(&error);
-                        return None;
-                    }
-                };
+                self.cluster.metrics.objects.inc();
                 self.feed(Input::Object { resource_version });
                 Some(if kind == EventType::Deleted {
                     Event::Deleted(object)
@@ -490,7 +489,7 @@ async fn fetch(cluster: &Cluster, url: &str) -> Result<Page, ApiError> {
         Answer::Success(response) => collect(url, response).await?,
         Answer::NotModified => return Err(garbled(url, "304 to a list".to_owned())),
     };
-    Page::parse(body).map_err(|error| {
+    let page = Page::parse(body).map_err(|error| {
         garbled(
             url,
             format!(
@@ -499,7 +498,11 @@ async fn fetch(cluster: &Cluster, url: &str) -> Result<Page, ApiError> {
                 error.column()
             ),
         )
-    })
+    })?;
+    if page.resource_version.is_empty() {
+        return Err(garbled(url, "a list without a resourceVersion".to_owned()));
+    }
+    Ok(page)
 }
 
 fn garbled(url: &str, reason: String) -> ApiError {

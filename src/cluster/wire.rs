@@ -1,6 +1,7 @@
 //! What lists and watches look like on the wire.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -8,24 +9,49 @@ use kube::client::Body;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::object::RawObject;
+use crate::object::{ApiType, ParseError, RawObject};
 
-/// One line of a watch.
+/// One line of a watch: an event.
 #[derive(Debug, Deserialize)]
-pub(super) struct WatchLine {
+pub struct WatchEvent {
+    /// What happened.
     #[serde(rename = "type")]
-    pub(super) kind: EventType,
-    pub(super) object: RawObject,
+    pub kind: EventType,
+    /// The object; of a bookmark its metadata alone, of an error a `Status`.
+    pub object: RawObject,
+}
+
+impl WatchEvent {
+    /// Reads a line. An object comes checked, its `apiVersion` and `kind` stamped from discovery.
+    pub fn read(line: &[u8], api_type: &Arc<ApiType>) -> Result<Self, ParseError> {
+        let mut event: Self = serde_json::from_slice(line).map_err(|error| ParseError::Json {
+            line: error.line(),
+            column: error.column(),
+        })?;
+        match event.kind {
+            EventType::Added | EventType::Modified | EventType::Deleted => {
+                event.object.stamp(api_type);
+                event.object.key(api_type)?;
+            }
+            EventType::Bookmark | EventType::Error => {}
+        }
+        Ok(event)
+    }
 }
 
 /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks>
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "UPPERCASE")]
-pub(super) enum EventType {
+pub enum EventType {
+    /// An object is new to this watch.
     Added,
+    /// An object has changed.
     Modified,
+    /// An object is gone; it is as it was before.
     Deleted,
+    /// Nothing older than this is outstanding.
     Bookmark,
+    /// The watch ends, and why.
     Error,
 }
 

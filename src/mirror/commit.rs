@@ -1,6 +1,7 @@
 use std::os::unix::fs::FileExt as _;
 
 use gix::objs::{Exists as _, FindExt as _};
+use gix::refs::FullName;
 use gix::refs::transaction::{PreviousValue, RefEdit};
 
 use super::id::{ObjectKind, object_id};
@@ -32,7 +33,7 @@ pub struct Commit {
 /// Stored as `commit <40 hex digits>\n` and the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// The ref's full name.
+    /// The ref's full name: `refs/strandline/` and one component.
     pub name: String,
     /// The bytes after the first line.
     pub body: Vec<u8>,
@@ -61,6 +62,17 @@ pub struct Committed {
 }
 
 impl Attachment {
+    /// The checked name. One component, so that a crash's leftovers are found.
+    fn reference(&self) -> Result<FullName, MirrorError> {
+        let own = self.name.strip_prefix(refs::OWN);
+        if own.is_none_or(|name| name.contains('/')) {
+            return Err(MirrorError::RefName {
+                name: self.name.clone(),
+            });
+        }
+        refs::full_name(&self.name)
+    }
+
     fn encode(&self, commit_id: CommitId) -> Vec<u8> {
         let mut bytes = format!("commit {commit_id}\n").into_bytes();
         bytes.extend_from_slice(&self.body);
@@ -86,14 +98,14 @@ impl Mirror {
         let names = commit
             .attachments
             .iter()
-            .map(|attachment| refs::full_name(&attachment.name))
+            .map(Attachment::reference)
             .collect::<Result<Vec<_>, _>>()?;
         let edits = self.edits(commit)?;
         let old = self.head.map(|head| head.tree_id);
         let (tree_id, trees) = trees::apply(&self.repo.objects, old, &edits)?;
         drop(edits);
         if old.map_or_else(|| trees[&tree_id.0].is_empty(), |old| old == tree_id) {
-            self.discard_staged()?;
+            self.discard_staged();
             return Ok(None);
         }
 
@@ -168,7 +180,7 @@ impl Mirror {
 
     /// Writes an attachment of HEAD without a commit; does nothing while the branch is unborn.
     pub fn attach(&mut self, attachment: &Attachment) -> Result<(), MirrorError> {
-        let name = refs::full_name(&attachment.name)?;
+        let name = attachment.reference()?;
         let Some(head) = self.head else {
             return Ok(());
         };
@@ -236,8 +248,7 @@ impl Mirror {
     fn finish_pack(&mut self) -> Result<(usize, u64), MirrorError> {
         let finished = self.seal_pack();
         if matches!(finished, Err(MirrorError::PackLost { .. })) {
-            // The error that matters is the one that lost the pack.
-            let _ = self.discard_staged();
+            self.discard_staged();
         }
         finished
     }
@@ -245,8 +256,8 @@ impl Mirror {
     fn seal_pack(&mut self) -> Result<(usize, u64), MirrorError> {
         let directory = self.pack_directory();
         let mut written = (0, 0);
-        // Empty where an earlier attempt wrote all of this and then lost the race for the ref.
-        if self.pack.as_ref().is_some_and(|pack| !pack.is_empty()) {
+        // Nothing where an earlier attempt wrote all of this and then lost the race for the ref.
+        if self.pack.is_some() {
             let sealed = self.writer()?.seal()?;
             self.before(Step::Index)?;
             let finished = self.writer()?.index(&sealed)?;
@@ -272,8 +283,9 @@ impl Mirror {
             ..
         } = self;
         let moved = refs::transact(repo, updates, || call(hook, Step::Move, &options.path));
-        // Nothing of ours is locked any more, whatever happened.
-        self.note_intent("")?;
+        // Nothing of ours is locked any more, whatever happened. A note that stays is harmless, and
+        // must not hide that the branch was moved.
+        let _ = self.note_intent("");
         if let Err(error) = moved {
             let found = refs::read(&self.repo, &self.branch)
                 .ok()

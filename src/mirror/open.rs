@@ -61,37 +61,51 @@ impl Mirror {
         let branch = branch_ref(&options.branch)?;
         check_author(&options.author)?;
         let path = &options.path;
-        let state = look(path)?;
-        if state == Found::Nothing {
-            fs::create_dir_all(path).map_err(MirrorError::io("create", path))?;
+        match look(path)? {
+            Found::Nothing => {
+                fs::create_dir_all(path).map_err(MirrorError::io("create", path))?;
+            }
+            Found::Cut => {}
+            // Refused before anything is written into it.
+            Found::Repository => drop(open_bare(path)?),
         }
         let (lock, intent) = take_lock(path)?;
         // Looked at again: another process may have created it before we had the lock.
         if look(path)? != Found::Repository {
             create(path, branch.as_bstr().as_ref())?;
         }
-        let repo = gix::open::Options::isolated()
-            .open_path_as_is(true)
-            .with(gix::sec::Trust::Full)
-            .object_store_slots(Slots::Given(SLOTS))
-            // Delta bases are cached in a bounded map; objects are not cached at all.
-            .config_overrides(["core.deltaBaseCacheLimit=8m"])
-            .open(path)
-            .map_err(|source| MirrorError::Open {
-                path: path.clone(),
-                source: Box::new(source),
-            })?
-            .to_thread_local();
-        if !repo.is_bare() {
-            return Err(MirrorError::NotBare { path: path.clone() });
-        }
-        if repo.object_hash() != gix::hash::Kind::Sha1 {
-            return Err(MirrorError::ObjectFormat { path: path.clone() });
-        }
         clean(path, branch.as_bstr().as_ref(), &intent)?;
+        let repo = open_bare(path)?;
         refs::point_head_at(&repo, &branch)?;
         Self::new(options, branch, repo, lock)
     }
+}
+
+/// Opens what is there, without anybody's configuration but its own.
+fn open_bare(path: &Path) -> Result<gix::Repository, MirrorError> {
+    let repo = gix::open::Options::isolated()
+        .open_path_as_is(true)
+        .with(gix::sec::Trust::Full)
+        .object_store_slots(Slots::Given(SLOTS))
+        // Delta bases are cached in a bounded map; objects are not cached at all.
+        .config_overrides(["core.deltaBaseCacheLimit=8m"])
+        .open(path)
+        .map_err(|source| MirrorError::Open {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?
+        .to_thread_local();
+    if !repo.is_bare() {
+        return Err(MirrorError::NotBare {
+            path: path.to_owned(),
+        });
+    }
+    if repo.object_hash() != gix::hash::Kind::Sha1 {
+        return Err(MirrorError::ObjectFormat {
+            path: path.to_owned(),
+        });
+    }
+    Ok(repo)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -187,9 +201,9 @@ fn take_lock(path: &Path) -> Result<(File, String), MirrorError> {
 
 /// Removes what a crash of ours left: packs under construction, and locks of refs.
 ///
-/// `intent` is the commit whose refs were about to be written. A lock of our refs is ours if it
-/// holds that commit or nothing yet; any other may belong to a `git` that is at work, unless it
-/// is far too old for that.
+/// Nobody else writes `refs/strandline/`. A lock of the branch is ours if it holds `intent`, the
+/// commit whose refs were about to be written, or nothing yet; any other may belong to a `git`
+/// that is at work, unless it is far too old for that.
 fn clean(path: &Path, branch: &[u8], intent: &str) -> Result<(), MirrorError> {
     let packs = path.join("objects/pack");
     for entry in fs::read_dir(&packs).map_err(MirrorError::io("read", &packs))? {
@@ -207,7 +221,7 @@ fn clean(path: &Path, branch: &[u8], intent: &str) -> Result<(), MirrorError> {
         path.join("HEAD.lock"),
         path.join(format!("{}.lock", String::from_utf8_lossy(branch))),
     ];
-    let own = path.join("refs/strandline");
+    let own = path.join(refs::OWN);
     if let Ok(entries) = fs::read_dir(&own) {
         locks.extend(
             entries
@@ -223,10 +237,9 @@ fn clean(path: &Path, branch: &[u8], intent: &str) -> Result<(), MirrorError> {
         let Ok(content) = fs::read(&lock) else {
             continue;
         };
-        let ours = !intent.is_empty()
-            && (content.is_empty()
-                || content.trim_ascii_end() == intent.trim_end().as_bytes()
-                || lock.starts_with(&own));
+        let noted = !intent.is_empty()
+            && (content.is_empty() || content.trim_ascii_end() == intent.trim_end().as_bytes());
+        let ours = noted || lock.starts_with(&own);
         let stale = super::clock::age(&lock).is_some_and(|age| age > STALE_LOCK);
         if ours || stale {
             fs::remove_file(&lock).map_err(MirrorError::io("remove", &lock))?;

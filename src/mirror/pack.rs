@@ -28,7 +28,7 @@ struct Entry {
     offset: u64,
 }
 
-/// A pack under construction.
+/// A pack under construction; dropped unpublished, it is gone.
 ///
 /// Every step that fails can be repeated: `flushed` and `buffer` change only after the system
 /// took the bytes.
@@ -177,14 +177,14 @@ impl PackWriter {
             bytes: sealed.bytes + bytes.len() as u64,
         })
     }
+}
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// Gives the pack up.
-    pub(super) fn discard(self) -> Result<(), MirrorError> {
-        std::fs::remove_file(&self.path).map_err(MirrorError::io("remove", &self.path))
+impl Drop for PackWriter {
+    fn drop(&mut self) {
+        // After publishing there is nothing left. What cannot be removed now is removed when the
+        // mirror is opened again.
+        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(self.path.with_extension("idx"));
     }
 }
 
@@ -294,4 +294,18 @@ fn index_bytes(entries: &[Entry], pack_checksum: &[u8; 20]) -> Vec<u8> {
     hasher.update(&out);
     out.extend_from_slice(&hasher.finish());
     out
+}
+
+/// An index over made-up objects at these offsets.
+#[cfg(test)]
+pub(super) fn index_of_offsets(offsets: &[u64]) -> Vec<u8> {
+    let entries: Vec<Entry> = (0_u8..)
+        .zip(offsets)
+        .map(|(at, offset)| Entry {
+            id: [at; 20],
+            crc: 0,
+            offset: *offset,
+        })
+        .collect();
+    index_bytes(&entries, &[0; 20])
 }

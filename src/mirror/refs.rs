@@ -10,6 +10,8 @@ use gix::refs::{FullName, Target};
 use super::pack::sync_directory;
 use super::{CommitId, MirrorError};
 
+/// Refs of our own, which nobody else writes.
+pub(super) const OWN: &str = "refs/strandline/";
 /// How long to wait for a lock that a `git` command holds; Git's own default.
 const LOCK_WAIT: Duration = Duration::from_millis(100);
 

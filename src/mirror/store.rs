@@ -167,8 +167,8 @@ impl Mirror {
     }
 
     /// Gives up what was staged since the last commit.
-    pub fn discard_staged(&mut self) -> Result<(), MirrorError> {
-        self.pack.take().map_or(Ok(()), PackWriter::discard)
+    pub(super) fn discard_staged(&mut self) {
+        self.pack = None;
     }
 
     /// Sets what is called before each [`Step`], for simulations and crash tests.

@@ -1,22 +1,25 @@
 //! Where each watch can go on from after a restart.
 //!
-//! Lies under `refs/strandline/cursor`, names the tree that it belongs to, and counts only while
-//! that tree is HEAD's and the rules are the same. It stays local.
+//! Lies under `refs/strandline/cursor`, names the commit that it belongs to, and counts only while
+//! that commit is HEAD and what decides on files is the same ([`valid_for`]). It stays local.
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::message::FORMAT_VERSION;
 use super::recorder::Feed;
 use crate::cluster::Scope;
-use crate::object::ApiType;
+use crate::filter::Rules;
+use crate::object::{ApiType, Prefix};
 
 /// The ref that holds it.
 pub const CURSOR_REF: &str = "refs/strandline/cursor";
 
 #[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct File {
-    rules: String,
+    valid_for: String,
     watches: Vec<Watch>,
 }
 
@@ -33,8 +36,18 @@ struct Watch {
     resource_version: String,
 }
 
+/// What a cursor is valid for: with other rules, another form of files or another place for them
+/// everything has to be looked at again.
+pub fn valid_for(rules: &Rules, prefix: &Prefix) -> String {
+    format!(
+        "format {FORMAT_VERSION}, rules {}, prefix {}",
+        rules.fingerprint(),
+        prefix.as_str()
+    )
+}
+
 /// Returns the file; `None` where there is nothing to go on from.
-pub(super) fn write(cursor: &[(&Feed, &str)], rules: &str) -> Option<Vec<u8>> {
+pub(super) fn write(cursor: &[(&Feed, &str)], valid_for: &str) -> Option<Vec<u8>> {
     if cursor.is_empty() {
         return None;
     }
@@ -67,18 +80,18 @@ pub(super) fn write(cursor: &[(&Feed, &str)], rules: &str) -> Option<Vec<u8>> {
         (&a.group, &a.resource, &a.namespace).cmp(&(&b.group, &b.resource, &b.namespace))
     });
     serde_json::to_vec(&File {
-        rules: rules.to_owned(),
+        valid_for: valid_for.to_owned(),
         watches,
     })
     .ok()
 }
 
-/// Reads the file; empty where it is none, or was written under other rules.
-pub fn read(file: &[u8], rules: &str) -> HashMap<(ApiType, Scope), String> {
+/// Reads the file; empty where it is none, or valid for something else.
+pub fn read(file: &[u8], valid_for: &str) -> HashMap<(ApiType, Scope), String> {
     let Ok(file) = serde_json::from_slice::<File>(file) else {
         return HashMap::new();
     };
-    if file.rules != rules {
+    if file.valid_for != valid_for {
         return HashMap::new();
     }
     file.watches
@@ -109,4 +122,41 @@ pub fn read(file: &[u8], rules: &str) -> HashMap<(ApiType, Scope), String> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::record::recorder::FeedId;
+
+    #[test]
+    fn reads_back_what_it_writes_where_it_is_valid() {
+        let api_type = ApiType {
+            group: "apps".into(),
+            version: "v1".into(),
+            resource: "deployments".into(),
+            kind: "Deployment".into(),
+            namespaced: true,
+        };
+        let feed = |scope| Feed {
+            id: FeedId(1),
+            api_type: Arc::new(api_type.clone()),
+            scope,
+        };
+        let (all, shop) = (feed(Scope::Cluster), feed(Scope::Namespace("shop".into())));
+        let here = valid_for(&Rules::core(), &Prefix::default());
+        let file = write(&[(&all, "5"), (&shop, "7")], &here).unwrap();
+        let read_back = read(&file, &here);
+        assert_eq!(read_back[&(api_type.clone(), Scope::Cluster)], "5");
+        assert_eq!(read_back[&(api_type, Scope::Namespace("shop".into()))], "7");
+        let elsewhere = valid_for(&Rules::core(), &Prefix::new("prod").unwrap());
+        assert!(
+            read(&file, &elsewhere).is_empty(),
+            "another prefix holds no files yet"
+        );
+        assert!(read(b"{", &here).is_empty());
+        assert!(write(&[], &here).is_none());
+    }
 }

@@ -87,10 +87,10 @@ pub enum Report {
     },
     /// What a commit would hold; only in a dry run.
     WouldCommit {
-        /// The message that it would have.
-        message: String,
-        /// How many paths it would change.
-        objects: usize,
+        /// The first line of the message that it would have.
+        subject: String,
+        /// `create`, `change` or `delete`, and the path below the prefix.
+        changes: Vec<(&'static str, Box<str>)>,
     },
     /// The first sync is settled.
     Synced {
@@ -122,6 +122,11 @@ pub enum RecordError {
     /// The mirror refused a write for good.
     #[error("the mirror cannot be written")]
     Mirror(#[source] MirrorError),
+    /// Nobody said what is served, for as long as a type may be silent.
+    #[error(
+        "the API server did not say what it serves within {0:?}; the warnings before this line say why"
+    )]
+    Discovery(Duration),
     /// The index of HEAD could not be read.
     #[error("the mirror cannot be read")]
     Index(#[source] MirrorError),
@@ -141,12 +146,14 @@ struct Driver<S> {
     summary: Summary,
     fatal: Option<MirrorError>,
     maintenance: Option<JoinHandle<Result<(), String>>>,
+    /// Discovery has failed for as long as a type may be silent.
+    undiscovered: bool,
 }
 
 /// Records `cluster` into `store` until told to stop, or until the first sync is durable.
 ///
-/// `commits` gets the id of every commit as soon as it is durable. Returns the store, so that its
-/// lock outlives whoever pushes from it.
+/// `commits` gets the id of every commit as soon as it is durable. The store is closed before this
+/// returns.
 pub async fn record<S: Store + Send + 'static>(
     cluster: Cluster,
     store: S,
@@ -175,6 +182,7 @@ pub async fn record<S: Store + Send + 'static>(
         summary: Summary::default(),
         fatal: None,
         maintenance: None,
+        undiscovered: false,
     };
     let mut progress = tokio::time::interval(Duration::from_millis(100));
     progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -201,6 +209,7 @@ pub async fn record<S: Store + Send + 'static>(
             }
         }
         if driver.fatal.is_some()
+            || (driver.recording.until == Until::Synced && driver.undiscovered)
             || (driver.recording.until == Until::Synced && driver.recorder.is_synced())
         {
             break;
@@ -214,7 +223,7 @@ pub async fn record<S: Store + Send + 'static>(
     }
     driver.step(Input::Flush).await;
     driver.keep_cursor().await;
-    driver.finish()
+    driver.finish().await
 }
 
 impl<S: Store + Send + 'static> Driver<S> {
@@ -251,6 +260,7 @@ impl<S: Store + Send + 'static> Driver<S> {
                 }
                 self.report(Report::Synced { files, unknown }).await;
             }
+            Effect::DiscoveryOverdue => self.undiscovered = true,
             Effect::DeletionsWithheld { feed, count } => warn!(
                 feed = feed.0,
                 deletions = count,
@@ -286,7 +296,20 @@ impl<S: Store + Send + 'static> Driver<S> {
         let subject = message.lines().next().unwrap_or_default().to_owned();
         let objects = batch.changes.len();
         if self.recording.dry_run {
-            self.report(Report::WouldCommit { message, objects }).await;
+            let act = |change: &Change| match (&change.action, change.before) {
+                (Action::Remove(_), _) => "delete",
+                (Action::Put { .. }, None) => "create",
+                (Action::Put { .. }, Some(_)) => "change",
+            };
+            let changes = batch
+                .changes
+                .iter()
+                .map(|change| (act(change), change.path.clone()));
+            self.report(Report::WouldCommit {
+                subject,
+                changes: changes.collect(),
+            })
+            .await;
             return self.recorder.step(self.now(), Input::Committed);
         }
         let identity = self.recording.identity.file(batch.digested);
@@ -448,7 +471,7 @@ impl<S: Store + Send + 'static> Driver<S> {
             return;
         }
         let cursor = self.recorder.cursor();
-        let Some(body) = super::cursor::write(&cursor, self.recording.plan.rules.fingerprint())
+        let Some(body) = super::cursor::write(&cursor, &self.recording.plan.cursor_valid_for)
         else {
             return;
         };
@@ -465,9 +488,13 @@ impl<S: Store + Send + 'static> Driver<S> {
         }
     }
 
-    fn finish(self) -> Result<Summary, RecordError> {
+    async fn finish(self) -> Result<Summary, RecordError> {
+        self.store.close().await;
         if let Some(failure) = self.fatal {
             return Err(RecordError::Mirror(failure));
+        }
+        if self.recording.until == Until::Synced && self.undiscovered {
+            return Err(RecordError::Discovery(self.recording.options.sync_timeout));
         }
         Ok(Summary {
             files: self.recorder.files(),

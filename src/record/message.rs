@@ -47,7 +47,7 @@ pub(crate) fn commit_message(
         text.push('…');
     }
     text.push_str("\n\n");
-    if batch.first_sync && batch.changes.iter().all(|change| change.before.is_none()) {
+    if batch.initial {
         by_type(&mut text, &batch.changes);
     } else {
         by_object(&mut text, &batch.changes, details);
@@ -59,7 +59,7 @@ pub(crate) fn commit_message(
 
 fn subject(batch: &Batch, details: &BTreeMap<usize, Details>, cluster_name: &str) -> String {
     let changes = &batch.changes;
-    if batch.first_sync && changes.iter().all(|change| change.before.is_none()) {
+    if batch.initial {
         let kinds: BTreeSet<_> = changes.iter().map(|change| &change.kind).collect();
         let (objects, types) = (count(changes.len(), "object"), count(kinds.len(), "type"));
         return format!(
@@ -380,6 +380,7 @@ mod tests {
     fn batch(changes: Vec<Change>) -> Batch {
         Batch {
             first_sync: false,
+            initial: false,
             changes,
             unknown: BTreeMap::new(),
             digested: false,

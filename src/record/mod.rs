@@ -23,7 +23,7 @@ mod supervisor;
 mod tests;
 mod window;
 
-pub use cursor::{CURSOR_REF, read as read_cursor};
+pub use cursor::{CURSOR_REF, read as read_cursor, valid_for as cursor_valid_for};
 pub use driver::{Maintain, RecordError, Recording, Report, StopSignal, Summary, Until, record};
 pub use identity::{Identity, IdentityError};
 pub use message::FORMAT_VERSION;

@@ -6,20 +6,29 @@ type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
 /// Owns `S` on a thread of its own; whoever holds this may have it work there.
 ///
-/// The thread ends when this is dropped and its last job is done.
+/// The thread ends when this is closed or dropped and its last job is done.
 pub(super) struct Owner<S> {
     jobs: std::sync::mpsc::SyncSender<Job<S>>,
+    thread: std::thread::JoinHandle<()>,
 }
 
 impl<S: Send + 'static> Owner<S> {
     pub(super) fn spawn(mut owned: S) -> Self {
         let (jobs, inbox) = std::sync::mpsc::sync_channel::<Job<S>>(4);
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             for job in inbox {
                 job(&mut owned);
             }
         });
-        Self { jobs }
+        Self { jobs, thread }
+    }
+
+    /// Waits until the thread has let go of what it owns.
+    pub(super) async fn close(self) {
+        drop(self.jobs);
+        let thread = self.thread;
+        // A job that panicked was noticed by whoever asked for it.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
     }
 
     /// Runs `job` on the thread and returns its result.

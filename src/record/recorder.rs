@@ -5,7 +5,7 @@
 //! [`Effect::Commit`] and its [`Input::Committed`] or [`Input::CommitFailed`] no other input may
 //! come.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +86,8 @@ pub(super) enum Effect {
     Relist(FeedId),
     /// The first sync is settled, and committed if there was anything to commit.
     Synced,
+    /// Nobody has said what is served for as long as a type may be silent. Said once.
+    DiscoveryOverdue,
     /// So many deletions wait for a second list.
     DeletionsWithheld {
         /// Whose list it was.
@@ -100,6 +102,8 @@ pub(super) enum Effect {
 pub(super) struct Batch {
     /// It is the first one of this run, and holds all that changed while nobody looked.
     pub first_sync: bool,
+    /// The mirror was empty before it.
+    pub initial: bool,
     /// The changes in the order of their paths.
     pub changes: Vec<Change>,
     /// Directories of which nothing is known, and why.
@@ -159,13 +163,13 @@ pub(super) struct Recorder {
     index: Index,
     stage: Stage,
     window: Window,
-    feeds: HashMap<FeedId, FeedState>,
+    feeds: BTreeMap<FeedId, FeedState>,
     served: Option<Served>,
     synced: bool,
     terminating: BTreeSet<Box<str>>,
     digested: bool,
     in_flight: Vec<(Box<str>, Option<BlobId>)>,
-    flush: bool,
+    overdue: bool,
 }
 
 impl Recorder {
@@ -176,13 +180,13 @@ impl Recorder {
             index,
             stage: Stage::default(),
             window: Window::new(options.window),
-            feeds: HashMap::new(),
+            feeds: BTreeMap::new(),
             served: None,
             synced: false,
             terminating: BTreeSet::new(),
             digested: false,
             in_flight: Vec::new(),
-            flush: false,
+            overdue: false,
         }
     }
 
@@ -242,6 +246,9 @@ impl Recorder {
 
     /// When [`Input::Tick`] is due; `None` where only events can bring anything new.
     pub(super) fn deadline(&self) -> Option<Duration> {
+        if self.served.is_none() {
+            return (!self.overdue).then_some(self.options.sync_timeout);
+        }
         if !self.synced {
             let pending = self
                 .feeds
@@ -261,6 +268,7 @@ impl Recorder {
     /// Takes one input and returns what to do about it, in order.
     pub(super) fn step(&mut self, now: Duration, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let flush = matches!(input, Input::Flush);
         match input {
             Input::Served(served) => self.served(now, served),
             Input::Restarted(id) => {
@@ -275,7 +283,9 @@ impl Recorder {
                 self.complete(now, id, resource_version, &mut effects);
             }
             Input::Progress(id, resource_version) => {
-                if let Some(state) = self.heard(id, now) {
+                if let Some(state) = self.heard(id, now)
+                    && !state.suspicious
+                {
                     state.resource_version = Some(resource_version);
                 }
             }
@@ -293,6 +303,10 @@ impl Recorder {
                         .changed(now.saturating_sub(self.window.max_age()));
                 }
                 self.expire(now);
+                if self.served.is_none() && !self.overdue && now >= self.options.sync_timeout {
+                    self.overdue = true;
+                    effects.push(Effect::DiscoveryOverdue);
+                }
             }
             Input::Committed => {
                 for (path, blob_id) in std::mem::take(&mut self.in_flight) {
@@ -313,9 +327,9 @@ impl Recorder {
                     effects.extend(self.feeds.keys().map(|id| Effect::Relist(*id)));
                 }
             }
-            Input::Flush => self.flush = true,
+            Input::Flush => {}
         }
-        self.close(now, &mut effects);
+        self.close(now, flush, &mut effects);
         effects
     }
 
@@ -481,7 +495,6 @@ impl Recorder {
         let Some(seen) = state.listing.take() else {
             return;
         };
-        state.resource_version = Some(resource_version);
         let namespace = match &state.feed.scope {
             Scope::Cluster => None,
             Scope::Namespace(namespace) => Some(escape_component(namespace, "")),
@@ -492,6 +505,8 @@ impl Recorder {
         let many = missing.len() > FEW_DELETIONS && missing.len() * LARGE_SHARE > self.index.len();
         if many && !state.suspicious {
             state.suspicious = true;
+            // A cursor from here would never see what is missing.
+            state.resource_version = None;
             effects.push(Effect::DeletionsWithheld {
                 feed: id,
                 count: missing.len(),
@@ -500,6 +515,7 @@ impl Recorder {
             return;
         }
         state.suspicious = false;
+        state.resource_version = Some(resource_version);
         state.status = Status::Live;
         let kind = state.feed.api_type.kind.clone();
         // Staged by an earlier event, gone by the time of the list: never in HEAD, but staged.
@@ -562,7 +578,7 @@ impl Recorder {
         }
     }
 
-    fn close(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+    fn close(&mut self, now: Duration, flush: bool, effects: &mut Vec<Effect>) {
         if !self.in_flight.is_empty() {
             return;
         }
@@ -578,7 +594,7 @@ impl Recorder {
                 .closes(self.stage.ready())
                 .is_some_and(|closes| closes <= now);
         // A flush before the first sync is settled would record half a cluster.
-        let flush = std::mem::take(&mut self.flush) && self.synced;
+        let flush = flush && self.synced;
         if flush {
             self.stage.release(None);
             self.window.none_held();
@@ -603,6 +619,7 @@ impl Recorder {
                 let (unknown, digested) = (self.unknown(), self.digested);
                 effects.push(Effect::Commit(Batch {
                     first_sync,
+                    initial: self.index.is_empty(),
                     changes,
                     unknown,
                     digested,

@@ -29,6 +29,8 @@ pub struct ReadPlan {
     pub reflector: ReflectorOptions,
     /// resourceVersions to resume from, by type and scope.
     pub cursor: HashMap<(ApiType, Scope), String>,
+    /// What the next cursor will be valid for.
+    pub cursor_valid_for: String,
     /// Seeds the jitter of pauses.
     pub seed: u64,
 }

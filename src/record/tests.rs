@@ -89,24 +89,31 @@ struct Rig {
     relists: Vec<FeedId>,
     withheld: usize,
     synced: bool,
+    undiscovered: u32,
 }
 
 impl Rig {
     fn new(index: Index) -> Self {
+        let mut rig = Self::bare(index);
+        rig.step(Input::Served(served()));
+        rig
+    }
+
+    /// Before discovery has spoken.
+    fn bare(index: Index) -> Self {
         let options = RecorderOptions {
             window: WindowOptions::default(),
             sync_timeout: Duration::from_secs(60),
         };
-        let mut rig = Self {
+        Self {
             recorder: Recorder::new(options, index),
             now: Duration::ZERO,
             batches: Vec::new(),
             relists: Vec::new(),
             withheld: 0,
             synced: false,
-        };
-        rig.step(Input::Served(served()));
-        rig
+            undiscovered: 0,
+        }
     }
 
     /// A rig whose first sync found exactly what `index` holds.
@@ -144,6 +151,7 @@ impl Rig {
                     Effect::Relist(feed) => self.relists.push(feed),
                     Effect::DeletionsWithheld { count, .. } => self.withheld += count,
                     Effect::Synced => self.synced = true,
+                    Effect::DiscoveryOverdue => self.undiscovered += 1,
                     Effect::Spill(_) => {}
                 }
             }
@@ -231,6 +239,45 @@ fn a_silent_type_is_unknown_after_the_timeout_and_keeps_its_files() {
         rig.paths()[1],
         ["-kept", "+late"],
         "it follows in a commit of its own"
+    );
+}
+
+#[test]
+fn discovery_that_never_comes_is_said_once() {
+    let mut rig = Rig::bare(Index::default());
+    rig.pass(59);
+    assert_eq!(rig.undiscovered, 0);
+    rig.pass(600);
+    assert_eq!(rig.undiscovered, 1);
+    assert!(!rig.synced);
+}
+
+#[test]
+fn a_cursor_is_kept_of_what_is_settled_only() {
+    let files: Vec<_> = (0..40).map(|n| (map(&format!("m{n}")), "1")).collect();
+    let mut rig = Rig::synced(&files);
+    let stands = |rig: &Rig| {
+        let mut cursor: Vec<_> = rig
+            .recorder
+            .cursor()
+            .iter()
+            .map(|(feed, rv)| (feed.id, (*rv).to_owned()))
+            .collect();
+        cursor.sort();
+        cursor
+    };
+    assert_eq!(stands(&rig).len(), 3);
+    rig.put(map("m30"), "2");
+    assert_eq!(stands(&rig), [], "HEAD does not hold what is staged");
+    rig.pass(3);
+    assert_eq!(stands(&rig).len(), 3);
+    rig.list(CONFIG_MAPS, &files[..5]);
+    rig.step(Input::Progress(CONFIG_MAPS, "99".to_owned()));
+    let feeds: Vec<_> = stands(&rig).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(
+        feeds,
+        [NAMESPACES, DEFINITIONS],
+        "withheld deletions would never come"
     );
 }
 

@@ -348,12 +348,13 @@ impl Remote {
                 reason: format!("the remote's {expected} is no ancestor of {commit}"),
             });
         }
-        let mut command = self.command(Some(repository))?.args([
-            "push",
-            "--porcelain",
-            "--atomic",
-            "--no-verify",
-        ]);
+        let mut command =
+            self.command(Some(repository))?
+                .args(["push", "--porcelain", "--no-verify"]);
+        if !extra.is_empty() {
+            // Not every host can, and one ref does not need it.
+            command = command.arg("--atomic");
+        }
         for option in &self.options.push_options {
             command = command.arg(format!("--push-option={option}"));
         }

@@ -71,12 +71,16 @@ const EVERY_ROOM: &[&str] = &[
 ];
 
 /// Without clock, randomness and I/O: whole rooms, and the cores of others.
-const PURE: [&str; 11] = [
+const PURE: [&str; 15] = [
     "object",
     "filter",
     "owners",
     "canonical",
     "sops",
+    "cluster/machine",
+    "record/changes",
+    "record/message",
+    "record/recorder",
     "record/stage",
     "record/window",
     "drift/compare",

@@ -13,6 +13,8 @@ use crate::support::{Context as _, Failure, Result, wait_for_success};
 /// The bounds.
 const COMMITTED: Duration = Duration::from_secs(5);
 const PUSHED: Duration = Duration::from_secs(6);
+/// Rounds of a patch, a create, a delete and a new CRD with its first object.
+const ROUNDS: u32 = 20;
 /// How long a test waits before it calls a bound broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -103,8 +105,7 @@ pub(crate) fn changes_are_committed_and_pushed_in_time(plane: &ControlPlane) -> 
     let recorder = mirror.record(&["--remote", "remote.git", "--push-interval", "1s"])?;
 
     let mut worst = [Duration::ZERO; 2];
-    let mut check = |what: &str, path: &str, wanted: Option<&str>| -> Result<()> {
-        let since = Instant::now();
+    let mut check = |since: Instant, path: &str, wanted: Option<&str>| -> Result<()> {
         let holds = |repository: &std::path::Path| {
             let found = git(repository, &["show", &format!("main:{path}")]).ok();
             Ok(match (&found, wanted) {
@@ -113,44 +114,53 @@ pub(crate) fn changes_are_committed_and_pushed_in_time(plane: &ControlPlane) -> 
                 _ => false,
             })
         };
-        let committed = until(what, since, PATIENCE, || holds(&mirror.repository()))?;
-        let pushed = until(what, since, PATIENCE, || holds(&remote))?;
+        let committed = until(path, since, PATIENCE, || holds(&mirror.repository()))?;
+        let pushed = until(path, since, PATIENCE, || holds(&remote))?;
         worst = [worst[0].max(committed), worst[1].max(pushed)];
         Ok(())
     };
-    for round in 0..20 {
+    plane.apply(&config_map("timely", "made-0", "x"))?;
+    let path_of = |round: u32| format!("namespaces/timely/configmaps/made-{round}.yaml");
+    check(Instant::now(), &path_of(0), Some("value: x"))?;
+    for round in 0..ROUNDS {
         let value = format!("round-{round}");
+        let patched = Instant::now();
         plane.apply(&config_map("timely", "patched", &value))?;
+        let made = Instant::now();
+        plane.apply(&config_map("timely", &format!("made-{}", round + 1), "x"))?;
+        let gone = Instant::now();
+        plane
+            .kubectl([
+                "-n",
+                "timely",
+                "delete",
+                "configmap",
+                &format!("made-{round}"),
+            ])?
+            .success()?;
+        let plural = format!("tides{round}");
+        plane.apply(&crd(&plural, &format!("Tide{round}"), "timely.example.com"))?;
+        let object = json!({
+            "apiVersion": "timely.example.com/v1", "kind": format!("Tide{round}"),
+            "metadata": { "name": "first", "namespace": "timely" }, "spec": { "high": true }
+        });
+        wait_for_success("a first object", PATIENCE, || plane.apply(&object))?;
+        let first = Instant::now();
         check(
-            "a patch",
+            patched,
             "namespaces/timely/configmaps/patched.yaml",
             Some(&value),
         )?;
-        let made = format!("made-{round}");
-        plane.apply(&config_map("timely", &made, "x"))?;
-        let path = format!("namespaces/timely/configmaps/{made}.yaml");
-        check("a create", &path, Some("value: x"))?;
-        plane
-            .kubectl(["-n", "timely", "delete", "configmap", &made])?
-            .success()?;
-        check("a delete", &path, None)?;
-        if round % 4 == 0 {
-            let plural = format!("tides{round}");
-            plane.apply(&crd(&plural, &format!("Tide{round}"), "timely.example.com"))?;
-            let object = json!({
-                "apiVersion": "timely.example.com/v1", "kind": format!("Tide{round}"),
-                "metadata": { "name": "first", "namespace": "timely" }, "spec": { "high": true }
-            });
-            wait_for_success("a first object", PATIENCE, || plane.apply(&object))?;
-            let path = format!("namespaces/timely/{plural}.timely.example.com/first.yaml");
-            check("a new CRD's first object", &path, Some("high: true"))?;
-        }
+        check(made, &path_of(round + 1), Some("value: x"))?;
+        check(gone, &path_of(round), None)?;
+        let path = format!("namespaces/timely/{plural}.timely.example.com/first.yaml");
+        check(first, &path, Some("high: true"))?;
     }
     recorder.stop()?;
     mirror.fsck()?;
     fsck(&remote)?;
     report(&format!(
-        "worst of 20 rounds: committed after {:.2} s, on the remote after {:.2} s",
+        "worst of {ROUNDS} rounds: committed after {:.2} s, on the remote after {:.2} s",
         worst[0].as_secs_f64(),
         worst[1].as_secs_f64()
     ));

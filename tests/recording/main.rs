@@ -31,6 +31,11 @@ fn main() -> ExitCode {
                 "what_belongs_to_somebody_else_stays",
                 start::what_belongs_to_somebody_else_stays,
             ),
+            (
+                "a_remote_that_refuses_is_named",
+                start::a_remote_that_refuses_is_named,
+            ),
+            ("a_dry_run_writes_nothing", start::a_dry_run_writes_nothing),
             ("check_says_what_works", start::check_says_what_works),
             (
                 "namespaced_rights_are_enough_for_a_namespace",

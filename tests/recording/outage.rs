@@ -86,6 +86,12 @@ pub(crate) fn the_mirror_converges_after_an_outage(plane: &ControlPlane) -> Outc
     let back = mark(&writer, &mirror, "after-the-outage")?;
     compare_settled(plane, &mirror)?;
 
+    // A killed recorder has no last words, so its log is asked.
+    let expired = recorder
+        .log()?
+        .iter()
+        .filter(|line| line["fields"]["failure"] == "Expired")
+        .count();
     // We are killed, and things go on without us.
     recorder.kill()?;
     for name in names.drain(..names.len() / 2) {
@@ -103,12 +109,17 @@ pub(crate) fn the_mirror_converges_after_an_outage(plane: &ControlPlane) -> Outc
     let words = recorder.stop()?;
     mirror.fsck()?;
     report(&format!(
-        "back {:.2} s after the API server; 410 as event {}, as status {}, {} relists",
+        "back {:.2} s after the API server; {expired} watches met a 410 before the kill; after it \
+         410 as event {}, as status {}, {} relists",
         back.as_secs_f64(),
         words["expired_events"],
         words["expired_statuses"],
         words["relists"]
     ));
+    assert!(
+        expired > 0,
+        "no watch was too old: the outage did not do what it is for"
+    );
     Ok(Completion::Completed)
 }
 

@@ -272,3 +272,55 @@ pub(crate) fn an_empty_disk_goes_on_from_the_remote(plane: &ControlPlane) -> Out
     assert_eq!(first.head()?, second.head()?);
     Ok(Completion::Completed)
 }
+
+pub(crate) fn a_remote_that_refuses_is_named(plane: &ControlPlane) -> Outcome {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mirror = Mirror::new(plane)?.with_remote()?;
+    let hook = mirror.remote().join("hooks/pre-receive");
+    std::fs::write(
+        &hook,
+        "#!/bin/sh\necho 'this branch is protected' >&2\nexit 1\n",
+    )
+    .context("a hook")?;
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).context("a hook")?;
+    let ended = mirror
+        .snapshot(&["--remote", "remote.git"])?
+        .expect_code(2)?;
+    let last = ended.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("error: everything is committed"),
+        "{}",
+        ended.stderr
+    );
+    let head = mirror.head()?;
+    mirror.fsck()?;
+
+    std::fs::remove_file(&hook).context("the hook")?;
+    let ended = mirror
+        .snapshot(&["--remote", "remote.git"])?
+        .expect_code(0)?;
+    assert_eq!(mirror.head()?, head, "{}", ended.stdout);
+    let pushed = git(&mirror.remote(), &["rev-parse", "main"])?;
+    assert_eq!(
+        pushed.trim(),
+        head,
+        "what an earlier run committed is pushed, also when nothing is new"
+    );
+    Ok(Completion::Completed)
+}
+
+pub(crate) fn a_dry_run_writes_nothing(plane: &ControlPlane) -> Outcome {
+    let mirror = Mirror::new(plane)?;
+    let ended = mirror.snapshot(&["--dry-run"])?.expect_code(0)?;
+    assert!(ended.stdout.contains("would commit"), "{}", ended.stdout);
+    assert!(!mirror.repository().exists(), "a dry run made a repository");
+    let _ = mirror.snapshot(&[])?.expect_code(0)?;
+    let (head, objects) = (mirror.head()?, mirror.objects()?);
+    plane
+        .kubectl(["create", "configmap", "only-planned"])?
+        .success()?;
+    let ended = mirror.snapshot(&["--dry-run"])?.expect_code(0)?;
+    assert!(ended.stdout.contains("only-planned"), "{}", ended.stdout);
+    assert_eq!((mirror.head()?, mirror.objects()?), (head, objects));
+    Ok(Completion::Completed)
+}

@@ -2,11 +2,14 @@
 //!
 //! The lists are this file's own, from the design; nothing is imported from `filters/`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use strandline::object::ApiType;
 
 /// Types that are not recorded at all.
 pub const DROPPED_TYPES: [&str; 20] = [
@@ -155,6 +158,31 @@ const ALLOCATED: [&str; 5] = [
     "ipFamilies",
     "ipFamilyPolicy",
 ];
+
+/// Every file that a mirror of these objects holds, by path below the prefix.
+pub fn expected_files(objects: Vec<(Arc<ApiType>, Value)>, key: &[u8]) -> BTreeMap<String, Value> {
+    let mut files = BTreeMap::new();
+    for (api_type, mut object) in objects {
+        let resource = api_type.resource_and_group();
+        let dropped = DROPPED_TYPES.contains(&&*resource) || resource.ends_with("metrics.k8s.io");
+        if dropped || is_dropped(&resource, &object) {
+            continue;
+        }
+        object["apiVersion"] = api_type.api_version().into();
+        object["kind"] = (*api_type.kind).into();
+        strip(&resource, &mut object, key);
+        let name = object["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .replace(':', "%3a");
+        let path = match object["metadata"]["namespace"].as_str() {
+            Some(namespace) => format!("namespaces/{namespace}/{resource}/{name}.yaml"),
+            None => format!("cluster/{resource}/{name}.yaml"),
+        };
+        files.insert(path, object);
+    }
+    files
+}
 
 /// Takes from a live object what is in no file, and replaces Secret values by their digests.
 pub fn strip(resource: &str, object: &mut Value, key: &[u8]) {
