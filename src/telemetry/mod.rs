@@ -23,10 +23,11 @@ pub struct LogOptions {
 /// Starts logging; later calls have no effect.
 pub fn start_logging(options: LogOptions) {
     let directives = match options.level {
-        // kube repeats one line about an unverified certificate for every connection.
-        0 => "warn,kube_client=error",
-        1 => "info,kube_client=error",
-        2 => "info,kube_client=error,strandline=debug",
+        // kube repeats one line about an unverified certificate for every connection, and says of
+        // a failed request what we say of it, without the request.
+        0 => "warn,kube_client=off",
+        1 => "info,kube_client=off",
+        2 => "info,kube_client=off,strandline=debug",
         _ => "debug,strandline=trace",
     };
     let builder = tracing_subscriber::fmt()
@@ -34,6 +35,8 @@ pub fn start_logging(options: LogOptions) {
         .with_timer(Utc)
         .with_target(false)
         .with_ansi(options.color)
+        // It would panic on a closed standard error, and take a reflector with it.
+        .log_internal_errors(false)
         .with_writer(options.writer);
     // Only a second call can fail, and the first one's choice stands.
     let _ = if options.json {
