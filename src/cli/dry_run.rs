@@ -18,11 +18,7 @@ pub(super) async fn run(
     stopped: watch::Receiver<bool>,
 ) -> Result<Summary, Failure> {
     let (cluster, cluster_id) = session::connect(settings).await?;
-    let store = if settings.repository.path.exists() {
-        DryStore(Some(Mirror::open(session::mirror_options(settings))?))
-    } else {
-        DryStore(None)
-    };
+    let store = DryStore(Mirror::open_read_only(session::mirror_options(settings))?);
     let (plan, identity) = session::dry_plan(settings, &store, cluster_id)?;
     let recording = Recording {
         plan,

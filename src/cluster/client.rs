@@ -90,8 +90,8 @@ pub enum ConnectError {
         server: String,
         /// What failed and what to do.
         advice: String,
-        /// The request.
-        source: Box<ApiError>,
+        /// The request. Not a source: what it says is in the advice.
+        request: Box<ApiError>,
     },
 }
 
@@ -222,7 +222,7 @@ impl Cluster {
         ConnectError::Server {
             server: self.server.to_string(),
             advice,
-            source: Box::new(source),
+            request: Box::new(source),
         }
     }
 }

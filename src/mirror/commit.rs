@@ -1,5 +1,3 @@
-use std::os::unix::fs::FileExt as _;
-
 use gix::objs::{Exists as _, FindExt as _};
 use gix::refs::FullName;
 use gix::refs::transaction::{PreviousValue, RefEdit};
@@ -326,9 +324,11 @@ impl Mirror {
     /// Says in the lock file which refs' locks are ours, for the one who opens the mirror after a
     /// crash.
     fn note_intent(&mut self, text: &str) -> Result<(), MirrorError> {
+        let read_only = || std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);
         self.lock
-            .write_all_at(text.as_bytes(), 0)
-            .and_then(|()| self.lock.set_len(text.len() as u64))
+            .as_ref()
+            .ok_or_else(read_only)
+            .and_then(|lock| lock.write(text))
             .map_err(MirrorError::io("write", &self.options.path))
     }
 

@@ -1,5 +1,6 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -77,7 +78,17 @@ impl Mirror {
         clean(path, branch.as_bstr().as_ref(), &intent)?;
         let repo = open_bare(path)?;
         refs::point_head_at(&repo, &branch)?;
-        Self::new(options, branch, repo, lock)
+        Self::new(options, branch, repo, Some(lock))
+    }
+
+    /// Opens the repository for reading, if there is one; takes no lock and changes nothing.
+    pub fn open_read_only(options: MirrorOptions) -> Result<Option<Self>, MirrorError> {
+        let branch = branch_ref(&options.branch)?;
+        if look(&options.path)? != Found::Repository {
+            return Ok(None);
+        }
+        let repo = open_bare(&options.path)?;
+        Self::new(options, branch, repo, None).map(Some)
     }
 }
 
@@ -174,8 +185,27 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), MirrorError> {
         .map_err(MirrorError::io("sync", path))
 }
 
+/// The repository's lock, held until it is dropped.
+pub(super) struct Lock(File);
+
+impl Lock {
+    /// Replaces what the file says.
+    pub(super) fn write(&self, text: &str) -> io::Result<()> {
+        self.0.write_all_at(text.as_bytes(), 0)?;
+        self.0.set_len(text.len() as u64)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that is just being started holds a copy of the file until
+        // it is the program that it shall be. There is nothing to do about a failure.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Takes the repository's lock; returns it with what its last holder noted before it touched refs.
-fn take_lock(path: &Path) -> Result<(File, String), MirrorError> {
+fn take_lock(path: &Path) -> Result<(Lock, String), MirrorError> {
     let lock = path.join(LOCK);
     let mut file = File::options()
         .read(true)
@@ -196,7 +226,7 @@ fn take_lock(path: &Path) -> Result<(File, String), MirrorError> {
     let mut intent = String::new();
     file.read_to_string(&mut intent)
         .map_err(MirrorError::io("read", &lock))?;
-    Ok((file, intent))
+    Ok((Lock(file), intent))
 }
 
 /// Removes what a crash of ours left: packs under construction, and locks of refs.

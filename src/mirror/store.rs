@@ -1,4 +1,3 @@
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -6,6 +5,7 @@ use gix::objs::{Find as _, FindExt as _};
 use gix::refs::FullName;
 
 use super::index::key;
+use super::open::Lock;
 use super::pack::PackWriter;
 use super::{
     Attached, Attachment, BlobId, Commit, CommitId, Committed, IDENTITY_FILE, Index, MirrorError,
@@ -83,8 +83,9 @@ pub struct Mirror {
     pub(super) repo: gix::Repository,
     /// Looks into the same packs, without reading the directory again for each id that is new.
     known: gix::OdbHandle,
-    /// Locked until the mirror is dropped; holds the commit whose refs are being written.
-    pub(super) lock: File,
+    /// Locked until the mirror is dropped; holds the commit whose refs are being written. `None`
+    /// where the mirror is only read.
+    pub(super) lock: Option<Lock>,
     pub(super) head: Option<Head>,
     /// The pack under construction, with what was staged since the last commit.
     pub(super) pack: Option<PackWriter>,
@@ -99,7 +100,7 @@ impl Mirror {
         options: MirrorOptions,
         branch: FullName,
         repo: gix::Repository,
-        lock: File,
+        lock: Option<Lock>,
     ) -> Result<Self, MirrorError> {
         let mut known = repo.objects.clone();
         known.refresh_never();

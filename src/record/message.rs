@@ -60,7 +60,7 @@ pub(crate) fn commit_message(
 fn subject(batch: &Batch, details: &BTreeMap<usize, Details>, cluster_name: &str) -> String {
     let changes = &batch.changes;
     if batch.initial {
-        let kinds: BTreeSet<_> = changes.iter().map(|change| change.kind()).collect();
+        let kinds: BTreeSet<_> = changes.iter().map(super::stage::Change::kind).collect();
         let (objects, types) = (count(changes.len(), "object"), count(kinds.len(), "type"));
         return format!(
             "{}: first sync, {objects} of {types}",

@@ -12,9 +12,7 @@ pub enum UrlError {
     #[error("'{}' is not supported: use https, ssh, file or a path", .0.escape_debug())]
     Protocol(String),
     /// It is plain HTTP to another machine.
-    #[error(
-        "http would send the token readable by everybody on the way: use https, or allow it by name"
-    )]
+    #[error("http would send the token readable by everybody on the way: use https or ssh")]
     PlainHttp,
 }
 
