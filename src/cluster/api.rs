@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::Deserialize;
 
-use super::client::Cluster;
+use super::client::{Cluster, Kind};
 
 /// What a failed request or an ERROR event means. Decided once, here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +111,24 @@ impl Cluster {
         path_and_query: &str,
         headers: &[(header::HeaderName, &str)],
     ) -> Result<Answer, ApiError> {
+        self.send(Kind::Short, path_and_query, headers).await
+    }
+
+    /// Sends a GET of `path_and_query` whose answer goes on, on a connection of its own.
+    pub(super) async fn watch(
+        &self,
+        path_and_query: &str,
+        headers: &[(header::HeaderName, &str)],
+    ) -> Result<Answer, ApiError> {
+        self.send(Kind::Watch, path_and_query, headers).await
+    }
+
+    async fn send(
+        &self,
+        kind: Kind,
+        path_and_query: &str,
+        headers: &[(header::HeaderName, &str)],
+    ) -> Result<Answer, ApiError> {
         let path = path_and_query
             .split('?')
             .next()
@@ -129,7 +147,7 @@ impl Cluster {
         let request = request
             .body(Body::empty())
             .map_err(|e| error(Failure::Garbled, format!("not a valid request: {e}")))?;
-        let response = tokio::time::timeout(PATIENCE, self.client.send(request))
+        let response = tokio::time::timeout(PATIENCE, self.client_for(kind).send(request))
             .await
             .map_err(|_| error(Failure::Transport, "no answer within 60 s".to_owned()))?
             .map_err(|e| error(Failure::Transport, describe(&e)))?;

@@ -23,13 +23,26 @@ pub struct ConnectOptions {
 /// A cluster that can be asked. Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster {
-    pub(super) client: kube::Client,
+    /// For everything that ends soon. Its few connections serve one list after the other.
+    client: kube::Client,
+    /// For watches, each on a connection of its own for as long as it lasts. A connection that has
+    /// read a list keeps a buffer of up to 400 KB, so no list's connection becomes a watch's.
+    watch_client: kube::Client,
     /// What to call the cluster in logs: the context's name, or the server's address.
     name: Arc<str>,
     server: Arc<str>,
     /// Complete lists are the expensive requests: this many at a time.
     pub(super) list_permits: Arc<Semaphore>,
     pub(super) metrics: Metrics,
+}
+
+/// How long the answer to a request goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It ends by itself, soon.
+    Short,
+    /// It goes on for minutes.
+    Watch,
 }
 
 /// How many complete lists run at a time.
@@ -123,12 +136,16 @@ impl Cluster {
             http::header::USER_AGENT,
             http::HeaderValue::from_static(agent),
         ));
-        let client = kube::Client::try_from(config).map_err(|error| ConnectError::Client {
-            server: server.clone(),
-            reason: super::api::describe(&error),
-        })?;
+        let client = |config| {
+            kube::Client::try_from(config).map_err(|error| ConnectError::Client {
+                server: server.clone(),
+                reason: super::api::describe(&error),
+            })
+        };
+        let (client, watch_client) = (client(config.clone())?, client(config)?);
         Ok(Self {
             client,
+            watch_client,
             name: name.into(),
             server: server.trim_end_matches('/').into(),
             list_permits: Arc::new(Semaphore::new(CONCURRENT_LISTS)),
@@ -144,6 +161,13 @@ impl Cluster {
         };
         let uri = url.parse().map_err(|error| refused(format!("{error}")))?;
         Self::new(kube::Config::new(uri), name.to_owned())
+    }
+
+    pub(super) fn client_for(&self, request: Kind) -> &kube::Client {
+        match request {
+            Kind::Short => &self.client,
+            Kind::Watch => &self.watch_client,
+        }
     }
 
     /// The context's name, or the server's address.

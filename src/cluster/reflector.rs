@@ -319,7 +319,7 @@ impl Reflector {
         // decoder: https://github.com/tower-rs/tower-http/issues/737.
         let headers = [(http::header::ACCEPT_ENCODING, "identity")];
         let cluster = self.cluster.clone();
-        match cluster.get(&url, &headers).await? {
+        match cluster.watch(&url, &headers).await? {
             Answer::Success(response) => Ok(Stream {
                 lines: Lines::new(response.into_body()),
                 opened: Instant::now(),

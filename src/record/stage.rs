@@ -172,7 +172,8 @@ pub(crate) const LARGEST_DETAILED: usize = 64 << 10;
 /// All changes since the last commit.
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
-    pending: BTreeMap<Arc<str>, Pending>,
+    /// Boxed: half-empty nodes of a large map are then half-full of pointers only.
+    pending: BTreeMap<Arc<str>, Box<Pending>>,
     /// Bytes of files that are not in the open pack yet.
     bytes: usize,
     held: usize,
@@ -213,7 +214,7 @@ impl Stage {
             .map(|(path, _)| &**path)
     }
 
-    fn drop_pending(&mut self, path: &str) -> Option<Pending> {
+    fn drop_pending(&mut self, path: &str) -> Option<Box<Pending>> {
         let pending = self.pending.remove(path)?;
         self.held -= usize::from(pending.held);
         self.bytes -= unspilled(&pending.change.action);
@@ -230,17 +231,9 @@ impl Stage {
         bytes: Vec<u8>,
         managed_fields: Option<Box<RawValue>>,
     ) -> Outcome {
-        if let Some(Pending {
-            change:
-                Change {
-                    action:
-                        Action::Put {
-                            blob_id: staged, ..
-                        },
-                    ..
-                },
-            ..
-        }) = self.pending.get(path)
+        if let Some(Action::Put {
+            blob_id: staged, ..
+        }) = self.pending.get(path).map(|pending| &pending.change.action)
             && *staged == blob_id
         {
             return Outcome::Nothing;
@@ -277,10 +270,10 @@ impl Stage {
         };
         self.pending.insert(
             path.clone(),
-            Pending {
+            Box::new(Pending {
                 change,
                 held: false,
-            },
+            }),
         );
         Outcome::Staged
     }
@@ -315,7 +308,8 @@ impl Stage {
             recreated: false,
         };
         self.held += usize::from(held);
-        self.pending.insert(path, Pending { change, held });
+        self.pending
+            .insert(path, Box::new(Pending { change, held }));
         Outcome::Staged
     }
 
@@ -392,9 +386,11 @@ impl Stage {
                 continue;
             }
             self.bytes += unspilled(&change.action);
-            self.pending.entry(change.path.clone()).or_insert(Pending {
-                change,
-                held: false,
+            self.pending.entry(change.path.clone()).or_insert_with(|| {
+                Box::new(Pending {
+                    change,
+                    held: false,
+                })
             });
         }
         lost
