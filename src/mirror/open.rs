@@ -93,7 +93,7 @@ impl Mirror {
 }
 
 /// Opens what is there, without anybody's configuration but its own.
-fn open_bare(path: &Path) -> Result<gix::Repository, MirrorError> {
+pub(super) fn open_bare(path: &Path) -> Result<gix::Repository, MirrorError> {
     let repo = gix::open::Options::isolated()
         .open_path_as_is(true)
         .with(gix::sec::Trust::Full)

@@ -18,8 +18,10 @@ const LEVEL: u32 = 1;
 /// Packed bytes that are held back before they are written.
 const BUFFER: usize = 256 * 1024;
 const HEADER: u64 = 12;
-/// What a pack under construction is called; `git prune` knows `tmp_` as leftovers.
+/// What a pack under construction is called; `git prune` knows `tmp_` as leftovers. Neither part may
+/// end as a finished one does: `git repack` would take them for a pack, and fail when it is gone.
 pub(super) const TEMPORARY: &str = "tmp_strandline_";
+const INDEX_PART: &str = "index";
 const OFFSETS_ARE_LONG: u64 = 1 << 31;
 
 struct Entry {
@@ -57,7 +59,7 @@ impl PackWriter {
     /// Opens a pack in `directory`, the repository's `objects/pack`.
     pub(super) fn create(directory: &Path) -> Result<Self, MirrorError> {
         // One writer per repository holds the lock, so one name does.
-        let path = directory.join(format!("{TEMPORARY}{}.pack", std::process::id()));
+        let path = directory.join(format!("{TEMPORARY}{}.part", std::process::id()));
         let file = File::options()
             .read(true)
             .write(true)
@@ -165,7 +167,7 @@ impl PackWriter {
     pub(super) fn index(&mut self, sealed: &SealedPack) -> Result<FinishedPack, MirrorError> {
         self.entries.sort_unstable_by_key(|entry| entry.id);
         let bytes = index_bytes(&self.entries, &sealed.checksum);
-        let index = self.path.with_extension("idx");
+        let index = self.path.with_extension(INDEX_PART);
         std::fs::write(&index, &bytes).map_err(MirrorError::io("write", &index))?;
         let file = File::open(&index).map_err(MirrorError::io("open", &index))?;
         sync(&file, &index)?;
@@ -184,7 +186,7 @@ impl Drop for PackWriter {
         // After publishing there is nothing left. What cannot be removed now is removed when the
         // mirror is opened again.
         let _ = std::fs::remove_file(&self.path);
-        let _ = std::fs::remove_file(self.path.with_extension("idx"));
+        let _ = std::fs::remove_file(self.path.with_extension(INDEX_PART));
     }
 }
 

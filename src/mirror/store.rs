@@ -40,6 +40,9 @@ pub trait Store {
     }
 }
 
+/// How often a commit looks at the packs anew before it calls an object missing.
+const REOPENINGS: usize = 3;
+
 /// The newest commit of the branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -119,6 +122,14 @@ impl Mirror {
         mirror.reload()?;
         mirror.maintained()?;
         Ok(mirror)
+    }
+
+    /// Looks at the packs anew. What was staged stays.
+    fn reopen(&mut self) -> Result<(), MirrorError> {
+        self.repo = super::open::open_bare(&self.options.path)?;
+        self.known = self.repo.objects.clone();
+        self.known.refresh_never();
+        Ok(())
     }
 
     /// The repository's directory.
@@ -351,6 +362,14 @@ impl Store for Mirror {
     }
 
     fn commit(&mut self, commit: &Commit) -> Result<Option<Committed>, MirrorError> {
+        for _ in 0..REOPENINGS {
+            match self.write_commit(commit) {
+                // Packs were put together beside us, and gix looked for an object between the end
+                // of the old pack and the beginning of the new one. What is there now has it.
+                Err(MirrorError::Object { .. }) => self.reopen()?,
+                result => return result,
+            }
+        }
         self.write_commit(commit)
     }
 }

@@ -615,6 +615,41 @@ fn repacking_by_others_is_survived() {
     fsck(&path);
 }
 
+/// Packs vanish in the middle of a commit: it finds their objects where they are now.
+#[test]
+fn packs_may_be_put_together_during_a_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.git");
+    let mut mirror = open(&path);
+    write(
+        &mut mirror,
+        &[("cluster/things/first.yaml", Some("number: 0\n"))],
+    )
+    .unwrap();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let repacker = scope.spawn(|| {
+            let mut rounds = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                git(&path, &["repack", "--geometric=2", "-d", "-q"]);
+                rounds += 1;
+            }
+            rounds
+        });
+        for n in 0..600 {
+            let name = format!("namespaces/n{}/things/t{}.yaml", n % 7, n % 100);
+            write(&mut mirror, &[(&name, Some(&format!("number: {n}\n")))]).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert!(
+            repacker.join().unwrap() > 5,
+            "packs were put together meanwhile"
+        );
+    });
+    assert_eq!(git(&path, &["rev-list", "--count", "main"]), "601");
+    fsck(&path);
+}
+
 /// No lookup fails and the packs stay few, however long a recorder runs.
 ///
 /// 18,000 times fsync: in memory where the machine has such a folder, for nothing fails here.
