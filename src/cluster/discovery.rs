@@ -116,11 +116,10 @@ impl Discovered {
         !self.stale_groups.contains(group)
     }
 
-    /// The type whose directory in the mirror is `directory`.
-    pub fn by_directory(&self, directory: &str) -> Option<&ServedType> {
+    /// Whether the type is served, in whatever version.
+    pub fn serves(&self, api_type: &ApiType) -> bool {
         self.types
-            .values()
-            .find(|served| served.api_type.directory() == directory)
+            .contains_key(&(api_type.group.clone(), api_type.resource.clone()))
     }
 }
 

@@ -244,3 +244,79 @@ impl Prefix {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_that_file_systems_cannot_hold_are_escaped() {
+        for (name, file) in [
+            ("web", "web.yaml"),
+            ("system:node", "system%3anode.yaml"),
+            ("Admin", "%41dmin.yaml"),
+            ("a.b-c_d", "a.b-c_d.yaml"),
+            (".git", "%2egit.yaml"),
+            ("git~1", "git%7e1.yaml"),
+            ("con", "%63on.yaml"),
+            ("con.fig", "%63on.fig.yaml"),
+            ("icon", "icon.yaml"),
+            ("100%", "100%25.yaml"),
+            ("ü", "%c3%bc.yaml"),
+        ] {
+            assert_eq!(escape_component(name, EXTENSION), file);
+        }
+        assert_eq!(escape_component("trailing.", ""), "trailing%2e");
+    }
+
+    #[test]
+    fn foreign_paths_are_not_ours() {
+        for path in [
+            "README.md",
+            "cluster/README.md",
+            "cluster/namespaces/Shop.yaml",
+            "cluster/namespaces/a/b.yaml",
+            "namespaces/a/b.yaml",
+            "namespaces//configmaps/a.yaml",
+            "cluster/namespaces/%zz.yaml",
+            "cluster/namespaces/%61.yaml",
+            "cluster/namespaces/con.yaml",
+            "cluster/namespaces/a.yml",
+        ] {
+            assert_eq!(MirrorPath::parse(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn prefixes_are_plain_paths() {
+        assert_eq!(
+            Prefix::new("/clusters/prod/").unwrap().join("x"),
+            "clusters/prod/x"
+        );
+        assert_eq!(Prefix::new("").unwrap().join("x"), "x");
+        assert_eq!(Prefix::new("a").unwrap().strip("a/b"), Some("b"));
+        assert_eq!(Prefix::new("a").unwrap().strip("ab/c"), None);
+        for bad in ["A", "a//b", "..", "a/.git", "a b"] {
+            assert!(Prefix::new(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_has_one_file_and_every_file_its_name(name in "\\PC{1,300}") {
+            let file = escape_component(&name, EXTENSION);
+            prop_assert!(file.len() <= LONGEST_COMPONENT);
+            prop_assert!(file.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'%')));
+            let path = format!("cluster/things/{file}");
+            let parsed = MirrorPath::parse(&path);
+            prop_assert!(parsed.is_some(), "{path} is ours");
+            if let Some(read) = parsed.and_then(|parsed| parsed.name()) {
+                prop_assert_eq!(read, name);
+            } else {
+                prop_assert!(file.contains("%-"), "only a name that is too long is lost: {}", file);
+            }
+        }
+    }
+}

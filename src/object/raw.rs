@@ -11,12 +11,24 @@ use super::{ApiType, ObjectKey};
 ///
 /// `metadata.managedFields` is about half of an object's bytes and is read for few of them, so it
 /// stays text until someone asks.
-#[derive(Debug)]
 pub struct RawObject {
     /// The object without `metadata.managedFields`; `apiVersion` and `kind` always set.
     pub value: Value,
     /// `metadata.managedFields` as JSON text; `None` where the object has none.
     pub managed_fields: Option<Box<RawValue>>,
+}
+
+/// Kind and name alone: the rest may be a Secret, and debug output ends in logs.
+impl fmt::Debug for RawObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self
+            .value
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let name = self.metadata_text("name").unwrap_or_default();
+        write!(f, "RawObject({kind} {name})")
+    }
 }
 
 /// Bytes that are not one Kubernetes object. Never holds any of them: they may be a Secret.
@@ -150,5 +162,69 @@ impl<'de> Visitor<'de> for ObjectSeed<'_> {
             }
         }
         Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = r#"{"metadata": {"name": "s", "namespace": "n", "unknownField": 1,
+        "managedFields": [{"manager": "m"}]}, "data": {"password": "aHVudGVyMg=="}}"#;
+
+    fn secret() -> ApiType {
+        ApiType {
+            group: "".into(),
+            version: "v1".into(),
+            resource: "secrets".into(),
+            kind: "Secret".into(),
+            namespaced: true,
+        }
+    }
+
+    #[test]
+    fn managed_fields_are_set_aside_and_everything_else_is_kept() {
+        let object = RawObject::parse(SECRET.as_bytes(), &secret()).unwrap();
+        let expected = serde_json::json!({
+            "apiVersion": "v1", "kind": "Secret", "data": {"password": "aHVudGVyMg=="},
+            "metadata": {"name": "s", "namespace": "n", "unknownField": 1},
+        });
+        assert_eq!(object.value, expected);
+        assert_eq!(
+            object.managed_fields.unwrap().get(),
+            r#"[{"manager": "m"}]"#
+        );
+    }
+
+    #[test]
+    fn neither_debug_output_nor_an_error_shows_a_value() {
+        let object = RawObject::parse(SECRET.as_bytes(), &secret()).unwrap();
+        assert_eq!(format!("{object:?}"), "RawObject(Secret s)");
+        let broken = &SECRET[..SECRET.len() - 4];
+        let error = RawObject::parse(broken.as_bytes(), &secret()).unwrap_err();
+        assert!(
+            !format!("{error} {error:?}").contains("aHVudGVyMg"),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn an_object_must_fit_the_scope_of_its_type() {
+        let namespaced = std::sync::Arc::new(secret());
+        let cluster = std::sync::Arc::new(ApiType {
+            namespaced: false,
+            ..secret()
+        });
+        let object = RawObject::parse(SECRET.as_bytes(), &namespaced).unwrap();
+        assert_eq!(
+            object.key(&namespaced).unwrap().path(),
+            "namespaces/n/secrets/s.yaml"
+        );
+        assert!(matches!(
+            object.key(&cluster),
+            Err(ParseError::WrongScope { .. })
+        ));
+        let nameless = RawObject::parse(br#"{"metadata": {}}"#, &cluster).unwrap();
+        assert!(matches!(nameless.key(&cluster), Err(ParseError::NoName)));
     }
 }

@@ -190,7 +190,7 @@ impl Supervisor {
         self.feeds.retain(|(api_type, scope), _| {
             wanted.contains_key(&(api_type.clone(), scope.clone()))
                 // The group's server is away: its watch may live on, or comes back by itself.
-                || !found.is_fresh(&api_type.group)
+                || (!found.is_fresh(&api_type.group) && !found.serves(api_type))
         });
         // What may not be known of a type that a stale group served before is its feed's to say.
         let running: BTreeSet<_> = self.feeds.keys().map(|(t, _)| t.group.clone()).collect();
