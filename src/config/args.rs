@@ -205,9 +205,10 @@ pub struct SourceArgs {
         help_heading = "Mirror"
     )]
     pub author_name: Option<String>,
-    /// Address of the commits' author [default: strandline@localhost].
+    /// Address of the commits' author.
     #[arg(
         long,
+        help = "Address of the commits' author [default: strandline@localhost]",
         value_name = "ADDRESS",
         env = "STRANDLINE_AUTHOR_EMAIL",
         help_heading = "Mirror"

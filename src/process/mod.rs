@@ -3,7 +3,7 @@
 //! In goes a [`Program`], out comes its [`Output`] or a [`ProcessError`]. A child sees an
 //! environment that starts empty, no standard input, a process group of its own that is ended
 //! whole, a time limit and a limit of its output; whatever text of it leaves this room has passed
-//! [`redact`].
+//! [`redact()`].
 
 mod redact;
 #[cfg(test)]
