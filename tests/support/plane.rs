@@ -320,6 +320,20 @@ impl ControlPlane {
         Ok(revision)
     }
 
+    /// Deletes an object behind the API server's back, which may be down:
+    /// `configmaps/NAMESPACE/NAME`.
+    pub fn delete_from_storage(&self, path: &str) -> Result<()> {
+        use base64::Engine as _;
+        let key = format!("/registry/{path}");
+        let key = base64::engine::general_purpose::STANDARD.encode(key);
+        let answer = self.etcd("/v3/kv/deleterange", &json!({ "key": key }))?;
+        if answer["deleted"] == "1" {
+            Ok(())
+        } else {
+            Err(Failure(format!("etcd has no {path}")))
+        }
+    }
+
     /// One call of etcd's JSON gateway: <https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/>.
     fn etcd(&self, path: &str, body: &Value) -> Result<Value> {
         let body = body.to_string();
