@@ -40,8 +40,6 @@ pub enum DiscoveryError {
 pub struct ServedType {
     /// The type at the version that we read.
     pub api_type: Arc<ApiType>,
-    /// It can be listed.
-    pub list: bool,
     /// It can be watched.
     pub watch: bool,
 }
@@ -215,7 +213,6 @@ fn read(documents: [Option<Document>; 2]) -> Discovered {
                         kind: kind.kind.clone(),
                         namespaced: resource.scope == "Namespaced",
                     }),
-                    list: true,
                     watch: can("watch"),
                 };
                 types

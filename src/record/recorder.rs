@@ -41,6 +41,9 @@ pub(super) struct Served {
     pub directories: BTreeSet<String>,
     /// Escaped `.<group>` suffixes of directories of which nothing is known.
     pub unknown_groups: BTreeSet<Box<str>>,
+    /// Groups of which some version's server is away, read ones included: that discovery does not
+    /// serve one of their types proves nothing.
+    pub stale_groups: BTreeSet<Box<str>>,
     /// The whole cluster is read: a directory that is not served may be taken for gone, once the
     /// list of CRDs is complete.
     pub whole_cluster: bool,
@@ -374,7 +377,7 @@ impl Recorder {
                 gone.push((directory.to_owned(), Removal::Rule(rule.clone())));
             } else if definitions_known
                 && !served.directories.contains(directory)
-                && !is_unknown(&served.unknown_groups, directory)
+                && !is_unknown(&served.stale_groups, directory)
                 && !self.is_promised(directory)
             {
                 gone.push((directory.to_owned(), Removal::TypeGone));

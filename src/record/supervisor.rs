@@ -164,6 +164,7 @@ impl Supervisor {
         let mut served = Served {
             whole_cluster: self.plan.namespaces.is_empty(),
             unknown_groups: found.stale_groups.clone(),
+            stale_groups: found.stale_groups.clone(),
             ..Served::default()
         };
         let mut wanted: BTreeMap<(Arc<ApiType>, Scope), Arc<TypeRules>> = BTreeMap::new();

@@ -455,7 +455,8 @@ fn a_type_that_is_gone_takes_its_files_along_only_when_that_is_certain() {
     let (mut rig, crds) = start(false);
     let stale = BTreeSet::from(["example.com".into()]);
     rig.step(Input::Served(Served {
-        unknown_groups: stale,
+        unknown_groups: stale.clone(),
+        stale_groups: stale.clone(),
         ..served()
     }));
     rig.list(DEFINITIONS, &crds);
@@ -465,6 +466,19 @@ fn a_type_that_is_gone_takes_its_files_along_only_when_that_is_certain() {
         rig.paths()
     );
     assert!(rig.recorder.unknown().contains_key("*.example.com"));
+
+    // Other types of the group are read, so the group is not named; its files stay all the same.
+    let (mut rig, crds) = start(false);
+    rig.step(Input::Served(Served {
+        stale_groups: stale,
+        ..served()
+    }));
+    rig.list(DEFINITIONS, &crds);
+    assert!(
+        rig.batches.is_empty(),
+        "half of the group is away: {:?}",
+        rig.paths()
+    );
 }
 
 #[test]
