@@ -27,7 +27,7 @@ const MOST_LINES: usize = 800;
 const MOST_LINES_OF_MAIN: usize = 40;
 
 /// Raise it when a new dependency is worth its weight; it is here so that nobody adds one unawares.
-const MOST_PACKAGES: usize = 320;
+const MOST_PACKAGES: usize = 480;
 
 /// A dependency under another name could hide from the table.
 const RENAMED_DEPENDENCIES: [&str; 1] = ["serde_yaml"];

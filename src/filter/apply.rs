@@ -1,5 +1,6 @@
 //! The rules of one type, applied to its objects. The hot path.
 
+use super::autoscale::Autoscaled;
 use super::digest::DigestKey;
 use super::path::FieldPath;
 use super::plan::Condition;
@@ -26,6 +27,8 @@ pub struct TypeRules {
 pub(super) struct Actions {
     pub(super) prune: Tree,
     pub(super) prune_by_owner: Tree,
+    /// While an autoscaler scales the object.
+    pub(super) prune_while_autoscaled: Tree,
     pub(super) redact: Vec<Redaction>,
 }
 
@@ -50,17 +53,30 @@ pub enum Verdict {
     },
 }
 
+/// What the rules need to know beside the object itself (invariant 2 of the design).
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The key of the digests.
+    pub digest_key: &'a DigestKey,
+    /// The workloads whose replicas an autoscaler sets.
+    pub autoscaled: &'a Autoscaled,
+}
+
 impl TypeRules {
+    /// Whether what becomes of an object depends on [`Context::autoscaled`].
+    pub fn depends_on_autoscalers(&self) -> bool {
+        self.sometimes
+            .iter()
+            .map(|(_, actions)| actions)
+            .chain([&self.always])
+            .any(|actions| !actions.prune_while_autoscaled.is_empty())
+    }
+
     /// Takes from `object` what does not belong into its file.
     ///
     /// `key` is the object's own, of the type that the rules were compiled for.
-    pub fn apply(
-        &self,
-        object: &mut RawObject,
-        key: &ObjectKey,
-        digest_key: &DigestKey,
-    ) -> Verdict {
-        self.apply_observed(object, key, digest_key, &mut |_| {})
+    pub fn apply(&self, object: &mut RawObject, key: &ObjectKey, context: &Context<'_>) -> Verdict {
+        self.apply_observed(object, key, context, &mut |_| {})
     }
 
     /// As [`TypeRules::apply`]; tells `hit` the rule of each field that is removed or replaced.
@@ -68,7 +84,7 @@ impl TypeRules {
         &self,
         object: &mut RawObject,
         key: &ObjectKey,
-        digest_key: &DigestKey,
+        context: &Context<'_>,
         hit: &mut dyn FnMut(&RuleName),
     ) -> Verdict {
         for condition in &self.drops {
@@ -98,6 +114,14 @@ impl TypeRules {
                 actions.prune_by_owner.prune(&mut object.value, &root, hit);
             }
         }
+        if actions().any(|actions| !actions.prune_while_autoscaled.is_empty())
+            && context.autoscaled.contains(key)
+        {
+            for actions in actions() {
+                let tree = &actions.prune_while_autoscaled;
+                tree.prune(&mut object.value, &Anywhere, hit);
+            }
+        }
         for actions in actions() {
             actions.prune.prune(&mut object.value, &Anywhere, hit);
         }
@@ -106,7 +130,7 @@ impl TypeRules {
             let object_path = key.path();
             for redaction in actions().flat_map(|actions| &actions.redact) {
                 let mut redactor = Redactor {
-                    key: digest_key,
+                    key: context.digest_key,
                     object_path: &object_path,
                     encoding: redaction.encoding,
                     place: String::new(),

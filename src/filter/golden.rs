@@ -71,6 +71,18 @@ pub(super) fn digest_key() -> DigestKey {
     DigestKey::from_bytes(b"the key of all golden files").unwrap()
 }
 
+/// What the cases' autoscalers scale.
+fn autoscaled() -> Autoscaled {
+    cases()
+        .iter()
+        .filter_map(|(_, object)| {
+            let api_type = api_type(object);
+            let raw = RawObject::parse(object.to_string().as_bytes(), &api_type).unwrap();
+            scale_target(&raw.key(&api_type).unwrap(), object)
+        })
+        .collect()
+}
+
 /// What becomes of `object`, with the names of the rules that took part.
 pub(super) fn run(
     rules: &Rules,
@@ -88,7 +100,11 @@ pub(super) fn run(
     };
     let mut raw = RawObject::parse(object.to_string().as_bytes(), api_type).unwrap();
     let key = raw.key(api_type).unwrap();
-    let verdict = type_rules.apply_observed(&mut raw, &key, &digest_key(), &mut |rule| {
+    let context = Context {
+        digest_key: &digest_key(),
+        autoscaled: &autoscaled(),
+    };
+    let verdict = type_rules.apply_observed(&mut raw, &key, &context, &mut |rule| {
         hits.insert(rule.clone());
     });
     match verdict {

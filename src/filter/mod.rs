@@ -11,6 +11,7 @@
 //! Pure: no I/O, no clock, no randomness.
 
 mod apply;
+mod autoscale;
 mod digest;
 mod matching;
 mod path;
@@ -25,7 +26,8 @@ mod golden;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{TypeRules, Verdict};
+pub use apply::{Context, TypeRules, Verdict};
+pub use autoscale::{Autoscaled, ScaleTarget, is_autoscaler, scale_target};
 pub use digest::{DigestKey, DigestKeyError};
 pub use path::{FieldPath, FieldPathError, Segment};
 pub use plan::TypePlan;

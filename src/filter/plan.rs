@@ -119,6 +119,10 @@ fn add(actions: &mut Actions, rule: &Rule) {
         let leaf = Leaf::unless_asked_for(&rule.name, &field.keep);
         actions.prune_by_owner.add(&field.path, leaf);
     }
+    for path in &rule.prune_while_autoscaled {
+        let leaf = Leaf::always(&rule.name);
+        actions.prune_while_autoscaled.add(path, leaf);
+    }
     if let Some(written_by) = &rule.prune_written_by {
         for path in &written_by.paths {
             let leaf = Leaf::written_by(&rule.name, &written_by.managers);

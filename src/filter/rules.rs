@@ -94,6 +94,8 @@ pub(super) struct Rule {
     #[serde(default)]
     pub(super) prune_unless_asked_for: Vec<AllocatedField>,
     #[serde(default)]
+    pub(super) prune_while_autoscaled: Vec<FieldPath>,
+    #[serde(default)]
     pub(super) prune_written_by: Option<WrittenBy>,
     #[serde(default)]
     pub(super) redact: Vec<RedactedField>,
@@ -127,6 +129,7 @@ impl Rule {
     fn is_sound(&self) -> bool {
         let changes = !self.prune.is_empty()
             || !self.prune_unless_asked_for.is_empty()
+            || !self.prune_while_autoscaled.is_empty()
             || self.prune_written_by.is_some()
             || !self.redact.is_empty();
         self.drop != changes

@@ -61,7 +61,11 @@ fn apply(object: &Value, key: &DigestKey) -> (Value, Verdict) {
     };
     let mut raw = RawObject::parse(object.to_string().as_bytes(), &api_type).unwrap();
     let object_key = raw.key(&api_type).unwrap();
-    let verdict = rules.apply(&mut raw, &object_key, key);
+    let context = Context {
+        digest_key: key,
+        autoscaled: &Autoscaled::default(),
+    };
+    let verdict = rules.apply(&mut raw, &object_key, &context);
     (raw.value, verdict)
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::canonical;
-use crate::filter::{DigestKey, TypeRules, Verdict};
+use crate::filter::{Autoscaled, Context, DigestKey, TypeRules, Verdict};
 use crate::mirror::BlobId;
 use crate::object::{ApiType, ParseError, RawObject};
 
@@ -34,7 +34,11 @@ impl Pipeline {
         let key = object.key(&self.api_type)?;
         let path = key.path().into();
         let terminating = object.metadata_text("deletionTimestamp").is_some();
-        let content = match self.rules.apply(&mut object, &key, &self.digest_key) {
+        let context = Context {
+            digest_key: &self.digest_key,
+            autoscaled: &Autoscaled::default(),
+        };
+        let content = match self.rules.apply(&mut object, &key, &context) {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
             },
