@@ -67,3 +67,55 @@ fn value_begins(stack: &mut [Frame]) {
         *wants_key = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::key_order;
+    use crate::canonical::{emit, strategy};
+
+    #[test]
+    fn keys_come_as_they_stand() {
+        let text = "z: 1\na:\n- {d: [], c: {}}\n- x\n- w: |\n    no: key\n\"yes\": {b: [[{q: 1}]]}\ntrue: 2\n? e\n: f\n";
+        let expected: [&[&str]; 6] = [
+            &["z", "a", "yes", "true", "e"],
+            &["d", "c"],
+            &[],
+            &["w"],
+            &["b"],
+            &["q"],
+        ];
+        assert_eq!(key_order(text.as_bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn anchors_and_merges_have_no_order() {
+        for text in ["a: &x {b: 1}\nc: *x\n", "a:\n  <<: {b: 1}\n"] {
+            assert!(key_order(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    fn sorted(value: &Value, order: &mut Vec<Vec<String>>) {
+        match value {
+            Value::Object(map) => {
+                order.push(map.keys().cloned().collect());
+                map.values().for_each(|value| sorted(value, order));
+            }
+            Value::Array(items) => items.iter().for_each(|item| sorted(item, order)),
+            _ => {}
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_files_are_sorted(value in strategy::value()) {
+            let mut text = Vec::new();
+            emit(&value, &mut text);
+            let mut expected = Vec::new();
+            sorted(&value, &mut expected);
+            prop_assert_eq!(key_order(&text).unwrap(), expected);
+        }
+    }
+}
