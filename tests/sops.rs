@@ -25,12 +25,13 @@ const RULE: &str = "^(data|stringData)$";
 type Test = fn(&Bed) -> Result<()>;
 
 fn main() -> ExitCode {
-    let tests: [(&str, Test); 10] = [
+    let tests: [(&str, Test); 11] = [
         (
             "sops_decrypts_every_kind_of_value",
             sops_decrypts_every_kind_of_value,
         ),
         ("sops_decrypts_random_secrets", sops_decrypts_random_secrets),
+        ("a_flaw_of_sops_is_still_there", a_flaw_of_sops),
         ("flux_decrypts_ours", flux_decrypts_ours),
         ("each_recipient_decrypts", each_recipient_decrypts),
         ("the_comment_survives", the_comment_survives),
@@ -132,8 +133,28 @@ impl Bed {
     /// Seals a value; `sops` and we must both find it in the file.
     fn round_trip(&self, value: &Value) -> Result<()> {
         let sealed = self.seal(value)?;
-        expect_eq("sops -d of ours", &read(&self.decrypt(&sealed)?)?, value)?;
-        expect_eq("ours opened", &self.open(&sealed)?, value)
+        expect_eq("ours opened", &self.open(&sealed)?, value)?;
+        let plain = self.decrypt(&sealed)?;
+        if !is_spoilt(value) {
+            expect_eq("sops -d of ours", &read(&plain)?, value)?;
+        }
+        let sops = self.sops().args(["-d", "--output-type", "json"]);
+        let plain = sops.arg("sealed.yaml").run()?.success()?;
+        expect_eq("sops -d of ours in JSON", &read(&plain)?, value)
+    }
+}
+
+/// Whether `sops`, which decrypts this well, prints other YAML than it decrypted (3.13.3, go.yaml.in/yaml
+/// 3): for text of several lines that begins with a tab it prints null, for the key `<<` a merge
+/// key. `a_flaw_of_sops` watches over it.
+fn is_spoilt(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.starts_with('\t') && text.contains('\n'),
+        Value::Array(items) => items.iter().any(is_spoilt),
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| key == "<<" || is_spoilt(&key.as_str().into()) || is_spoilt(value)),
+        _ => false,
     }
 }
 
@@ -250,7 +271,8 @@ fn sops_decrypts_every_kind_of_value(bed: &Bed) -> Result<()> {
         let entries = entries.map(|(at, text)| (format!("{prefix}{at}"), Value::from(*text)));
         Value::Object(entries.collect())
     };
-    let keys = NASTY.iter().map(|key| ((*key).to_owned(), "value".into()));
+    let keys = NASTY.iter().filter(|key| **key != "<<");
+    let keys = keys.map(|key| ((*key).to_owned(), "value".into()));
     let mut value = secret(&numbered("k"));
     value["stringData"] = Value::Object(keys.collect());
     value["metadata"]["annotations"] = numbered("a");
@@ -264,9 +286,24 @@ fn sops_decrypts_every_kind_of_value(bed: &Bed) -> Result<()> {
     });
     value["stringData"]["collections"] = value["extra"].clone();
     value["data"]["long"] = "x".repeat(1 << 20).into();
+    expect("compared in YAML as well", !is_spoilt(&value))?;
     bed.round_trip(&value)?;
     bed.round_trip(&json!({ "data": {} }))?;
     bed.round_trip(&json!({ "stringData": null, "data": { "only": "" } }))
+}
+
+/// Of its own doing: when this fails, the exception in `is_spoilt` can go.
+fn a_flaw_of_sops(bed: &Bed) -> Result<()> {
+    for (text, printed) in [("\tx\ny", Value::Null), ("x\n\ty", "x\n\ty".into())] {
+        let value = secret(&json!({ "a": text }));
+        bed.round_trip(&value)?;
+        let plain = read(&bed.decrypt(&bed.seal(&value)?)?)?;
+        expect_eq("printed in YAML", &plain["data"]["a"], &printed)?;
+    }
+    let merge = json!({ "data": { "<<": "x" } });
+    bed.round_trip(&merge)?;
+    let plain = bed.decrypt(&bed.seal(&merge)?)?;
+    expect("a key printed as a merge key", read(&plain).is_err())
 }
 
 fn sops_decrypts_random_secrets(bed: &Bed) -> Result<()> {
@@ -279,7 +316,7 @@ fn sops_decrypts_random_secrets(bed: &Bed) -> Result<()> {
                 0 => random.char(..),
                 1 => '\n',
                 2 => random
-                    .choice("\"'\\:#-, \t|>&*{}[]%@`!?=~".chars())
+                    .choice("\"'\\:#-, \t|>&*{}[]%@`!?=~".chars().collect::<Vec<_>>())
                     .unwrap_or(' '),
                 _ => random.alphanumeric(),
             })
@@ -405,7 +442,7 @@ metadata:
         script: |
             #!/bin/sh
             echo 'a: b'
-    labels: {b: x, a: y}
+    labels: {b: x, a: w}
     ownerReferences:
         - controller: true
           name: owner
