@@ -19,12 +19,19 @@ pub(super) struct Cipher(AesGcm<Aes256, U32>);
 /// A leaf that `sops` has no form for: a number over 2⁶³−1.
 pub(super) struct NoForm;
 
-/// Text and type of a leaf as `sops` encrypts and hashes it; `None` for null and collections,
+/// A leaf as `sops` encrypts and hashes it.
+pub(super) struct Form {
+    pub(super) text: Zeroizing<Vec<u8>>,
+    /// The name of its type.
+    pub(super) kind: &'static str,
+}
+
+/// Returns the form of a leaf; `None` for null and collections,
 /// which it does neither with.
 ///
 /// <https://github.com/getsops/sops/blob/v3.13.3/sops.go> (`ToBytes`): integers in decimal, floats
 /// in full and without an exponent, booleans as Python writes them.
-pub(super) fn form(leaf: &Value) -> Result<Option<(Zeroizing<Vec<u8>>, &'static str)>, NoForm> {
+pub(super) fn form(leaf: &Value) -> Result<Option<Form>, NoForm> {
     let (text, kind) = match leaf {
         Value::String(text) => (text.clone(), "str"),
         Value::Bool(true) => ("True".to_owned(), "bool"),
@@ -36,7 +43,8 @@ pub(super) fn form(leaf: &Value) -> Result<Option<(Zeroizing<Vec<u8>>, &'static 
         },
         Value::Null | Value::Array(_) | Value::Object(_) => return Ok(None),
     };
-    Ok(Some((Zeroizing::new(text.into_bytes()), kind)))
+    let text = Zeroizing::new(text.into_bytes());
+    Ok(Some(Form { text, kind }))
 }
 
 impl Cipher {

@@ -38,17 +38,17 @@ pub fn open(file: &[u8], identities: &Identities) -> Result<Value, SopsError> {
         field: "mac",
         problem,
     })?;
-    let mut opener = Opener {
+    let mut walk = Opener {
         cipher: &cipher,
         metadata_maps: maps_in(&sealed),
         mac: Mac::new(metadata.mac_only_encrypted),
         path: Path::default(),
         order: canonical::key_order(file)?.into_iter(),
     };
-    let opened = opener.map(&mut object);
+    let opened = walk.map(&mut object);
     let mut value = Value::Object(object);
     let checked = opened.and_then(|()| {
-        if expected.as_str() == Some(&opener.mac.finish()) {
+        if expected.as_str() == Some(&walk.mac.finish()) {
             Ok(())
         } else {
             Err(SopsError::Mac)

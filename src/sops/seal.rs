@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::cipher::{self, Cipher, IV_LENGTH, KEY_LENGTH};
+use super::cipher::{self, Cipher, Form, IV_LENGTH, KEY_LENGTH};
 use super::tree::{self, Mac, Path};
 use super::{Recipients, SopsError, file};
 use crate::canonical;
@@ -53,15 +53,15 @@ pub fn seal(
     }
     let mut derive = Derivation::new(random);
     let key: Zeroizing<[u8; KEY_LENGTH]> = derive.next();
-    let mut sealer = Sealer {
+    let mut walk = Sealer {
         cipher: Cipher::new(&key),
         derive,
         path: Path::default(),
         mac: Mac::new(false),
         depth: 0,
     };
-    let mut sealed = sealer.map(object)?;
-    let metadata = sealer.metadata(recipients, &key, lastmodified)?;
+    let mut sealed = walk.map(object)?;
+    let metadata = walk.metadata(recipients, &key, lastmodified)?;
     sealed.insert(tree::METADATA.to_owned(), metadata);
     let mut out = file::comment(digest).into_bytes();
     canonical::emit(&Value::Object(sealed), &mut out);
@@ -152,7 +152,7 @@ impl Sealer {
             path: self.path.shown(),
         })?;
         match form {
-            Some((text, kind)) if !text.is_empty() => {
+            Some(Form { text, kind }) if !text.is_empty() => {
                 let iv: Zeroizing<[u8; IV_LENGTH]> = self.derive.next();
                 encrypt(&self.cipher, text, kind, &iv, self.path.as_str())
             }

@@ -91,8 +91,8 @@ impl Mac {
         }
         let form = cipher::form(leaf)
             .map_err(|cipher::NoForm| SopsError::Number { path: path.shown() })?;
-        if let Some((text, _)) = form {
-            self.hash.update(&*text);
+        if let Some(form) = form {
+            self.hash.update(&*form.text);
         }
         Ok(())
     }
