@@ -12,7 +12,8 @@ use strandline::filter::{DigestKey, Rules};
 use strandline::mirror::{Author, BlobId, Mirror, MirrorOptions};
 use strandline::object::Prefix;
 use strandline::record::{
-    Identity, ReadPlan, RecorderOptions, Recording, Summary, Until, WindowOptions, record,
+    Identity, Metrics as RecorderMetrics, ReadPlan, RecorderOptions, Recording, Summary, Until,
+    WindowOptions, record,
 };
 use strandline::simulator::{
     Failure as Fails, Fault, Refusal, Simulator, SimulatorOptions, Storm, Verb,
@@ -104,12 +105,14 @@ impl Rig {
                     max_batch: 1_000,
                 },
                 sync_timeout: Duration::from_secs(2),
+                damping: true,
             },
             cluster_name: "simulated".to_owned(),
             clock: || 1_700_000_000,
             until: Until::Stopped,
             dry_run: false,
             maintain: None,
+            metrics: RecorderMetrics::default(),
         };
         let (stop, stopped) = watch::channel(false);
         let (reports, mut inbox) = mpsc::channel(64);

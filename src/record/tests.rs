@@ -1,10 +1,11 @@
 //! What the recorder decides, event by event.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::recorder::{Batch, Effect, Feed, FeedId, Input, Recorder, RecorderOptions, Served};
+use super::events::{Batch, Effect, Feed, FeedId, Input, Served};
+use super::recorder::{Recorder, RecorderOptions};
 use super::stage::{Action, Content, Removal, Staged};
 use super::window::WindowOptions;
 use crate::cluster::{Cause, Scope};
@@ -44,6 +45,7 @@ fn feeds() -> Vec<Feed> {
             id,
             api_type,
             scope: Scope::Cluster,
+            scalable: false,
         })
         .into()
 }
@@ -78,6 +80,8 @@ fn staged(key: ObjectKey, text: &str) -> Staged {
         },
         terminating: false,
         managed_fields: None,
+        replicas: None,
+        scales: None,
     }
 }
 
@@ -90,6 +94,7 @@ struct Rig {
     withheld: usize,
     synced: bool,
     undiscovered: u32,
+    damped: Vec<(Arc<str>, bool)>,
 }
 
 impl Rig {
@@ -104,15 +109,17 @@ impl Rig {
         let options = RecorderOptions {
             window: WindowOptions::default(),
             sync_timeout: Duration::from_secs(60),
+            damping: true,
         };
         Self {
-            recorder: Recorder::new(options, index),
+            recorder: Recorder::new(options, index, HashMap::new()),
             now: Duration::ZERO,
             batches: Vec::new(),
             relists: Vec::new(),
             withheld: 0,
             synced: false,
             undiscovered: 0,
+            damped: Vec::new(),
         }
     }
 
@@ -124,7 +131,7 @@ impl Rig {
         }
         let mut rig = Self::new(index);
         for feed in [CONFIG_MAPS, NAMESPACES, DEFINITIONS] {
-            rig.step(Input::Restarted(feed));
+            rig.step(Input::Restarted(feed, 1));
             let ours = feeds().into_iter().find(|f| f.id == feed).unwrap().api_type;
             for (key, text) in files.iter().filter(|(key, _)| key.api_type == ours) {
                 rig.step(Input::Staged(feed, staged(key.clone(), text)));
@@ -152,7 +159,8 @@ impl Rig {
                     Effect::DeletionsWithheld { count, .. } => self.withheld += count,
                     Effect::Synced => self.synced = true,
                     Effect::DiscoveryOverdue => self.undiscovered += 1,
-                    Effect::Spill(_) => {}
+                    Effect::Spill(_) | Effect::Autoscaled(_) => {}
+                    Effect::Damped { path, damped } => self.damped.push((path, damped)),
                 }
             }
         }
@@ -178,7 +186,7 @@ impl Rig {
     }
 
     fn list(&mut self, feed: FeedId, objects: &[(ObjectKey, &str)]) {
-        self.step(Input::Restarted(feed));
+        self.step(Input::Restarted(feed, 1));
         for (key, text) in objects {
             self.step(Input::Staged(feed, staged(key.clone(), text)));
         }
@@ -339,7 +347,7 @@ fn the_last_writer_of_a_batch_wins_and_a_recreated_object_is_named() {
 fn an_aborted_list_deletes_nothing() {
     // kube-rs' consumers lose deletions or objects here: a restart before completion must forget.
     let mut rig = Rig::synced(&[(map("a"), "1"), (map("b"), "1")]);
-    rig.step(Input::Restarted(CONFIG_MAPS));
+    rig.step(Input::Restarted(CONFIG_MAPS, 1));
     rig.step(Input::Staged(CONFIG_MAPS, staged(map("a"), "1")));
     rig.step(Input::Unknown(CONFIG_MAPS, Cause::Unreachable));
     rig.pass(100);

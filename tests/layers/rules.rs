@@ -71,14 +71,17 @@ const EVERY_ROOM: &[&str] = &[
 ];
 
 /// Without clock, randomness and I/O: whole rooms, and the cores of others.
-const PURE: [&str; 15] = [
+const PURE: [&str; 18] = [
     "object",
     "filter",
     "owners",
     "canonical",
     "sops",
     "cluster/machine",
+    "record/autoscale",
     "record/changes",
+    "record/damping",
+    "record/events",
     "record/message",
     "record/recorder",
     "record/stage",
