@@ -102,6 +102,8 @@ pub(super) struct Verdict {
 #[derive(Debug)]
 pub(super) struct Damping {
     on: bool,
+    /// What a window may take is part of [`MAX_STALENESS`].
+    patience: Duration,
     tracks: HashMap<Arc<str>, Track>,
     damped: usize,
     skipped: u64,
@@ -112,9 +114,11 @@ pub(super) struct Damping {
 }
 
 impl Damping {
-    pub(super) fn new(on: bool) -> Self {
+    /// A window takes `max_age` at most.
+    pub(super) fn new(on: bool, max_age: Duration) -> Self {
         Self {
             on,
+            patience: MAX_STALENESS.saturating_sub(max_age),
             tracks: HashMap::new(),
             damped: 0,
             skipped: 0,
@@ -211,22 +215,17 @@ impl Damping {
         Verdict { wait, entered }
     }
 
-    /// A change waits: it is committed in [`MAX_STALENESS`], together with all others.
+    /// A change waits: it is committed within [`MAX_STALENESS`], together with all others.
     pub(super) fn waits(&mut self, now: Duration, path: &str) {
-        self.sample.get_or_insert(now + MAX_STALENESS);
+        self.sample.get_or_insert(now + self.patience);
         if let Some(track) = self.tracks.get_mut(path) {
             track.sampled = true;
         }
     }
 
-    /// Nothing waits any more.
-    pub(super) fn none_waits(&mut self) {
-        self.sample = None;
-    }
-
-    /// Whether everything that waits is to be committed.
-    pub(super) fn sample_is_due(&self, now: Duration) -> bool {
-        self.sample.is_some_and(|at| at <= now)
+    /// Whether everything that waits is to be committed; says so once.
+    pub(super) fn sample_is_due(&mut self, now: Duration) -> bool {
+        self.sample.take_if(|at| *at <= now).is_some()
     }
 
     /// What a commit of `path` is to say of it.
@@ -311,16 +310,35 @@ mod tests {
 
     #[test]
     fn a_rollout_and_twelve_edits_in_a_row_are_not_damped() {
-        assert_eq!(change(&mut Damping::new(true), 5, 24), None, "a rollout");
-        assert_eq!(change(&mut Damping::new(true), 12, 0), None, "edits");
-        assert_eq!(change(&mut Damping::new(true), 500, 80), None, "slow");
-        assert_eq!(change(&mut Damping::new(true), 99, 1), Some(13));
-        assert_eq!(change(&mut Damping::new(false), 99, 1), None, "off");
+        assert_eq!(
+            change(&mut Damping::new(true, Duration::ZERO), 5, 24),
+            None,
+            "a rollout"
+        );
+        assert_eq!(
+            change(&mut Damping::new(true, Duration::ZERO), 12, 0),
+            None,
+            "edits"
+        );
+        assert_eq!(
+            change(&mut Damping::new(true, Duration::ZERO), 500, 80),
+            None,
+            "slow"
+        );
+        assert_eq!(
+            change(&mut Damping::new(true, Duration::ZERO), 99, 1),
+            Some(13)
+        );
+        assert_eq!(
+            change(&mut Damping::new(false, Duration::ZERO), 99, 1),
+            None,
+            "off"
+        );
     }
 
     #[test]
     fn it_ends_below_three_and_is_forgotten_after() {
-        let mut damping = Damping::new(true);
+        let mut damping = Damping::new(true, Duration::ZERO);
         change(&mut damping, 13, 0);
         let at = |halves: f64| HALF_LIFE.mul_f64(halves);
         let leaves = at((13.0_f64 / LEAVE).log2());
@@ -336,7 +354,7 @@ mod tests {
 
     #[test]
     fn a_storm_of_hours_is_forgiven_after_four_half_lives() {
-        let mut damping = Damping::new(true);
+        let mut damping = Damping::new(true, Duration::ZERO);
         let path = PATH.into();
         for n in 0..10_000 {
             damping.seen(seconds(n), &path, None, Some(blob(n)), || 0);
@@ -346,7 +364,7 @@ mod tests {
 
     #[test]
     fn what_people_write_does_not_wait_and_what_machines_write_after_does() {
-        let mut damping = Damping::new(true);
+        let mut damping = Damping::new(true, Duration::ZERO);
         change(&mut damping, 13, 1);
         let path = PATH.into();
         let mut wait = |n: u64, mark: u64| {

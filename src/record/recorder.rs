@@ -130,7 +130,7 @@ impl Recorder {
             digested: false,
             in_flight: Vec::new(),
             overdue: false,
-            damping: Damping::new(options.damping),
+            damping: Damping::new(options.damping, options.window.max_age),
             autoscalers: Autoscalers::new(autoscalers),
         }
     }
@@ -349,16 +349,12 @@ impl Recorder {
         }
         if self.damping.sample_is_due(now) {
             self.stage.release_damped();
-            // At once: it has waited for long enough.
-            self.window
-                .changed(now.saturating_sub(self.window.max_age()));
-        }
-        self.check_damped();
-    }
-
-    fn check_damped(&mut self) {
-        if self.stage.held(Hold::Damped) == 0 {
-            self.damping.none_waits();
+            if self.stage.ready() > 0 {
+                // At once, with all else: a deletion that is followed by another creation would
+                // wait again.
+                self.window
+                    .changed(now.saturating_sub(self.window.max_age()));
+            }
         }
     }
 
@@ -630,9 +626,6 @@ impl Recorder {
             Outcome::Reverted | Outcome::Held if self.stage.ready() == 0 => self.window.emptied(),
             Outcome::Reverted | Outcome::Held | Outcome::Nothing => {}
         }
-        if outcome != Outcome::Nothing {
-            self.check_damped();
-        }
     }
 
     fn unknown_feed(&mut self, now: Duration, id: FeedId, cause: Cause) {
@@ -680,7 +673,6 @@ impl Recorder {
         if flush {
             self.stage.release(None);
             self.stage.release_damped();
-            self.check_damped();
             self.window.none_held();
         }
         if settles || due || flush {

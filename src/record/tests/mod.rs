@@ -1,16 +1,18 @@
 //! What the recorder decides, event by event.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::events::{Batch, Effect, Feed, FeedId, Input, Served};
-use super::recorder::{Recorder, RecorderOptions};
-use super::stage::{Action, Content, Removal, Staged};
-use super::window::WindowOptions;
 use crate::cluster::{Cause, Scope};
+use crate::filter::ScaleTarget;
 use crate::mirror::{BlobId, Index};
 use crate::object::{ApiType, ObjectKey};
+use crate::record::autoscale::Generation;
+use crate::record::events::{Batch, Effect, Feed, FeedId, Input, Served};
+use crate::record::recorder::{Recorder, RecorderOptions};
+use crate::record::stage::{Action, Content, Removal, Staged};
+use crate::record::window::WindowOptions;
 
 const CONFIG_MAPS: FeedId = FeedId(1);
 const NAMESPACES: FeedId = FeedId(2);
@@ -85,6 +87,9 @@ fn staged(key: ObjectKey, text: &str) -> Staged {
     }
 }
 
+mod autoscale;
+mod damping;
+
 /// A recorder, its clock, and what it asked for.
 struct Rig {
     recorder: Recorder,
@@ -95,6 +100,10 @@ struct Rig {
     synced: bool,
     undiscovered: u32,
     damped: Vec<(Arc<str>, bool)>,
+    /// The generations of autoscaled workloads, as the pipelines get them.
+    started: Vec<Generation>,
+    /// When the batches came.
+    commits: Vec<Duration>,
 }
 
 impl Rig {
@@ -106,13 +115,19 @@ impl Rig {
 
     /// Before discovery has spoken.
     fn bare(index: Index) -> Self {
+        Self::with(index, true, HashMap::new())
+    }
+
+    fn with(index: Index, damping: bool, autoscalers: HashMap<Arc<str>, ScaleTarget>) -> Self {
         let options = RecorderOptions {
             window: WindowOptions::default(),
             sync_timeout: Duration::from_secs(60),
-            damping: true,
+            damping,
         };
         Self {
-            recorder: Recorder::new(options, index, HashMap::new()),
+            recorder: Recorder::new(options, index, autoscalers),
+            started: Vec::new(),
+            commits: Vec::new(),
             now: Duration::ZERO,
             batches: Vec::new(),
             relists: Vec::new(),
@@ -125,11 +140,16 @@ impl Rig {
 
     /// A rig whose first sync found exactly what `index` holds.
     fn synced(files: &[(ObjectKey, &str)]) -> Self {
+        Self::synced_and(files, true)
+    }
+
+    fn synced_and(files: &[(ObjectKey, &str)], damping: bool) -> Self {
         let mut index = Index::default();
         for (key, text) in files {
             index.insert(&key.path(), BlobId::of(text.as_bytes()));
         }
-        let mut rig = Self::new(index);
+        let mut rig = Self::with(index, damping, HashMap::new());
+        rig.step(Input::Served(served()));
         for feed in [CONFIG_MAPS, NAMESPACES, DEFINITIONS] {
             rig.step(Input::Restarted(feed, 1));
             let ours = feeds().into_iter().find(|f| f.id == feed).unwrap().api_type;
@@ -153,13 +173,15 @@ impl Rig {
                 match effect {
                     Effect::Commit(batch) => {
                         self.batches.push(batch);
+                        self.commits.push(self.now);
                         inputs.push(Input::Committed);
                     }
                     Effect::Relist(feed) => self.relists.push(feed),
                     Effect::DeletionsWithheld { count, .. } => self.withheld += count,
                     Effect::Synced => self.synced = true,
                     Effect::DiscoveryOverdue => self.undiscovered += 1,
-                    Effect::Spill(_) | Effect::Autoscaled(_) => {}
+                    Effect::Spill(_) => {}
+                    Effect::Autoscaled(generation) => self.started.push(generation),
                     Effect::Damped { path, damped } => self.damped.push((path, damped)),
                 }
             }
@@ -191,6 +213,18 @@ impl Rig {
             self.step(Input::Staged(feed, staged(key.clone(), text)));
         }
         self.step(Input::Complete(feed, "9".to_owned()));
+    }
+
+    /// The files that the batches made, by path.
+    fn files(&self) -> BTreeMap<Arc<str>, BlobId> {
+        let mut files = BTreeMap::new();
+        for change in self.batches.iter().flat_map(|batch| &batch.changes) {
+            match &change.action {
+                Action::Put { blob_id, .. } => files.insert(change.path.clone(), *blob_id),
+                Action::Remove(_) => files.remove(&change.path),
+            };
+        }
+        files
     }
 
     fn paths(&self) -> Vec<Vec<String>> {
@@ -585,14 +619,7 @@ fn the_order_of_arrival_and_the_batching_do_not_change_what_is_written() {
             rig.pass(pause);
         }
         rig.pass(60);
-        let mut files = std::collections::BTreeMap::new();
-        for change in rig.batches.iter().flat_map(|batch| &batch.changes) {
-            match &change.action {
-                Action::Put { blob_id, .. } => files.insert(change.path.clone(), *blob_id),
-                Action::Remove(_) => files.remove(&change.path),
-            };
-        }
-        finals.push(files);
+        finals.push(rig.files());
     }
     assert_eq!(finals[0], finals[1]);
     assert_eq!(finals[0], finals[2]);
