@@ -39,7 +39,7 @@ impl Pipeline {
         let key = object.key(&self.api_type)?;
         let path = key.path().into();
         let terminating = object.metadata_text("deletionTimestamp").is_some();
-        let context = Context {
+        let known = Context {
             digest_key: &self.digest_key,
             autoscaled,
         };
@@ -47,7 +47,7 @@ impl Pipeline {
         let scales = scale_target(&key, &object.value);
         let replicas = object.value.pointer("/spec/replicas");
         let replicas = replicas.and_then(serde_json::Value::as_i64);
-        let content = match self.rules.apply(&mut object, &key, &context) {
+        let content = match self.rules.apply(&mut object, &key, &known) {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
             },

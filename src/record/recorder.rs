@@ -321,6 +321,10 @@ impl Recorder {
             let generation = self.autoscalers.publish(now);
             let number = generation.number;
             effects.push(Effect::Autoscaled(generation));
+            if self.stage.ready() > 0 {
+                // The autoscaler and what it takes from its workload are one commit.
+                self.window.changed(now);
+            }
             let behind = self.feeds.iter().filter(|(_, state)| state.wants == number);
             effects.extend(behind.map(|(id, _)| Effect::Relist(*id)));
         }
@@ -646,9 +650,10 @@ impl Recorder {
         let known = self.autoscalers.is_known();
         for state in self.feeds.values_mut() {
             let waits = state.feed.scalable && !known;
-            let pending = match self.synced {
-                true => state.status == Status::Pending,
-                false => state.is_pending() && !waits,
+            let pending = if self.synced {
+                state.status == Status::Pending
+            } else {
+                state.is_pending() && !waits
             };
             if pending && state.heard + self.options.sync_timeout <= now {
                 state.status = Status::Unknown("silent");

@@ -33,13 +33,11 @@ pub(super) fn scale_targets(
         });
         for entry in index.of_type(&api_type.directory()) {
             let path = entry.path();
-            let object = match store.read_blob(entry.blob_id)?.map(|b| canonical::read(&b)) {
-                Some(Ok(object)) => object,
+            let file = store.read_blob(entry.blob_id)?;
+            let Some(Ok(object)) = file.map(|bytes| canonical::read(&bytes)) else {
                 // Somebody else wrote it; the next list sets it right.
-                Some(Err(_)) | None => {
-                    warn!(path, "an autoscaler's file cannot be read");
-                    continue;
-                }
+                warn!(path, "an autoscaler's file cannot be read");
+                continue;
             };
             // The path may hold a digest where these are long.
             let text = |field| object.get("metadata")?.get(field)?.as_str();

@@ -378,12 +378,12 @@ impl Stage {
             action: Action::Remove(removal),
             recreated: false,
         };
-        let hold = held.then_some(Hold::Namespace);
-        self.insert(path, Box::new(Pending { change, hold }));
-        match hold {
-            None => Outcome::Staged,
-            Some(_) => Outcome::Held,
-        }
+        let pending = Pending {
+            change,
+            hold: held.then_some(Hold::Namespace),
+        };
+        self.insert(path, Box::new(pending));
+        if held { Outcome::Held } else { Outcome::Staged }
     }
 
     /// Lets go of everything that waited for `namespace`, or for any where it is `None`.

@@ -230,7 +230,8 @@ proptest! {
                     let head = rig.files();
                     stale.retain(|path, _| head.get(path) != live.get(path));
                     for (path, since) in &stale {
-                        prop_assert!(rig.now - *since <= MAX_STALENESS, "{path} at {:?}", rig.now);
+                        let age = rig.now.saturating_sub(*since);
+                        prop_assert!(age <= MAX_STALENESS, "{path} at {:?}", rig.now);
                     }
                     if at.is_none() {
                         break;
@@ -238,15 +239,12 @@ proptest! {
                 }
                 let name = map(&format!("m{object}"));
                 let path: Arc<str> = name.path().into();
-                match state {
-                    Some(state) => {
-                        live.insert(path.clone(), BlobId::of(state.to_string().as_bytes()));
-                        rig.put(name, &state.to_string());
-                    }
-                    None => {
-                        live.remove(&path);
-                        rig.step(Input::Deleted(CONFIG_MAPS, name));
-                    }
+                if let Some(state) = state {
+                    live.insert(path.clone(), BlobId::of(state.to_string().as_bytes()));
+                    rig.put(name, &state.to_string());
+                } else {
+                    live.remove(&path);
+                    rig.step(Input::Deleted(CONFIG_MAPS, name));
                 }
                 if rig.files().get(&path) == live.get(&path) {
                     stale.remove(&path);
