@@ -12,7 +12,8 @@ use strandline::filter::{DigestKey, Rules};
 use strandline::mirror::{Author, BlobId, Mirror, MirrorOptions};
 use strandline::object::Prefix;
 use strandline::record::{
-    Identity, ReadPlan, RecorderOptions, Recording, Summary, Until, WindowOptions, record,
+    Identity, Metrics as RecorderMetrics, ReadPlan, RecorderOptions, Recording, Summary, Until,
+    WindowOptions, record,
 };
 use strandline::simulator::{
     Failure as Fails, Fault, Refusal, Simulator, SimulatorOptions, Storm, Verb,
@@ -35,6 +36,8 @@ struct Rig {
     cluster: Cluster,
     recorder: Option<Running>,
     mode: ListMode,
+    damping: bool,
+    counts: RecorderMetrics,
 }
 
 struct Running {
@@ -59,6 +62,8 @@ impl Rig {
             cluster,
             recorder: None,
             mode,
+            damping: true,
+            counts: RecorderMetrics::default(),
         })
     }
 
@@ -104,12 +109,14 @@ impl Rig {
                     max_batch: 1_000,
                 },
                 sync_timeout: Duration::from_secs(2),
+                damping: self.damping,
             },
             cluster_name: "simulated".to_owned(),
             clock: || 1_700_000_000,
             until: Until::Stopped,
             dry_run: false,
             maintain: None,
+            metrics: self.counts.clone(),
         };
         let (stop, stopped) = watch::channel(false);
         let (reports, mut inbox) = mpsc::channel(64);
@@ -213,6 +220,14 @@ fn files(repository: &Path) -> BTreeMap<String, String> {
             })
         })
         .collect()
+}
+
+fn git(repository: &Path, args: &[&str]) -> Result<String> {
+    Program::git(repository).args(args).run()?.success()
+}
+
+fn commits(repository: &Path) -> Result<usize> {
+    Ok(git(repository, &["rev-list", "main"])?.lines().count())
 }
 
 fn fsck(repository: &Path) -> Result<()> {
@@ -396,6 +411,99 @@ async fn whatever_fails_the_mirror_converges() -> Result<()> {
         rig.converge(&format!("seed {seed}")).await?;
         rig.stop().await?;
         fsck(&rig.repository())?;
+    }
+    Ok(())
+}
+
+/// However late the autoscalers come, a first sync is one commit, and their workloads' replicas
+/// are in none.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_commit_waits_for_the_autoscalers() -> Result<()> {
+    let mut trees = Vec::new();
+    for (mode, late) in [
+        (ListMode::Pages, false),
+        (ListMode::Pages, true),
+        (ListMode::WatchList, true),
+    ] {
+        let mut rig = Rig::new(5, mode).await?;
+        let labels = json!({ "app": "web" });
+        let objects = [
+            json!({
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": { "name": "web", "namespace": "default" },
+                "spec": {
+                    "replicas": 3, "selector": { "matchLabels": labels },
+                    "template": { "metadata": { "labels": labels }, "spec": { "containers": [] } }
+                }
+            }),
+            json!({
+                "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+                "metadata": { "name": "web", "namespace": "default" },
+                "spec": { "maxReplicas": 9, "scaleTargetRef": {
+                    "apiVersion": "apps/v1", "kind": "Deployment", "name": "web"
+                } }
+            }),
+        ];
+        for object in objects {
+            rig.simulator.apply("test", object).context("an object")?;
+        }
+        if late {
+            let busy = Refusal::TooManyRequests(Duration::from_millis(700));
+            let fault = Fault::new(Fails::Refuse(busy)).resource("horizontalpodautoscalers");
+            rig.simulator.faults().push(fault);
+        }
+        rig.start()?;
+        rig.converge("the first sync").await?;
+        rig.stop().await?;
+        let repository = rig.repository();
+        assert_eq!(commits(&repository)?, 1, "{mode:?}, late: {late}");
+        let file = "main:namespaces/default/deployments.apps/web.yaml";
+        let file = git(&repository, &["show", file])?;
+        assert!(!file.contains("replicas"), "{file}");
+        trees.push(git(&repository, &["rev-parse", "main^{tree}"])?);
+    }
+    assert!(trees.iter().all(|tree| *tree == trees[0]), "{trees:?}");
+    Ok(())
+}
+
+/// A lock that keeps changing: its thirteenth change waits, and the end of the run commits it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_keeps_changing_is_sampled_and_nothing_is_lost() -> Result<()> {
+    for damping in [true, false] {
+        let mut rig = Rig::new(6, ListMode::Pages).await?;
+        rig.damping = damping;
+        rig.put("lock", 0)?;
+        rig.start()?;
+        rig.converge("the first sync").await?;
+        for n in 1..=12 {
+            rig.put("lock", n)?;
+            rig.converge("twelve edits are not damped").await?;
+        }
+        let repository = rig.repository();
+        assert_eq!(commits(&repository)?, 13);
+        rig.put("lock", 13)?;
+        let lock = "namespaces/default/configmaps/lock.yaml";
+        if damping {
+            // Another object's commit holds what was ready when it was made.
+            rig.put("other", 1)?;
+            let other = "namespaces/default/configmaps/other.yaml";
+            let since = Instant::now();
+            while !files(&repository).contains_key(other) {
+                assert!(since.elapsed() < PATIENCE, "others do not wait");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_ne!(files(&repository).get(lock), rig.expected().get(lock));
+            assert_eq!(rig.counts.damped_objects.get(), 1);
+            assert_eq!(commits(&repository)?, 14);
+        } else {
+            rig.converge("without damping").await?;
+            assert_eq!(rig.counts.damped_objects.get(), 0);
+        }
+        rig.stop().await?;
+        assert_eq!(files(&repository), rig.expected());
+        let message = git(&repository, &["log", "-1", "--format=%B"])?;
+        let trailer = format!("Strandline-Damped: {lock} 1 change since 20");
+        assert_eq!(message.contains(&trailer), damping, "{message}");
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::filter::Rules;
 use crate::mirror::{Author, Mirror, MirrorOptions};
 use crate::object::Prefix;
 use crate::record::{
-    Identity, ReadPlan, RecorderOptions, Recording, Report, Until, WindowOptions, record,
+    Identity, Metrics, ReadPlan, RecorderOptions, Recording, Report, Until, WindowOptions, record,
 };
 use crate::simulator::{Simulator, SimulatorOptions, shop};
 use crate::telemetry::clock::unix_seconds;
@@ -99,12 +99,14 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
                 ..WindowOptions::default()
             },
             sync_timeout: Duration::from_secs(10),
+            damping: true,
         },
         cluster_name: "demo".to_owned(),
         clock: unix_seconds,
         until: Until::Stopped,
         dry_run: false,
         maintain: None,
+        metrics: Metrics::default(),
     };
     let (reports, inbox) = mpsc::channel(64);
     let (commits, _) = watch::channel(None);

@@ -8,7 +8,7 @@ use crate::config::RecordSettings;
 use crate::mirror::{
     Attachment, BlobId, Commit, Committed, Head, Index, Mirror, MirrorError, Store,
 };
-use crate::record::{Recording, Summary, Until, record};
+use crate::record::{Metrics, Recording, Summary, Until, record};
 use crate::telemetry::clock::unix_seconds;
 
 /// Compares the cluster with what the repository holds, or with nothing where there is none.
@@ -29,6 +29,7 @@ pub(super) async fn run(
         until: Until::Synced,
         dry_run: true,
         maintain: None,
+        metrics: Metrics::default(),
     };
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(super::record::show(inbox, output.clone()));

@@ -14,7 +14,7 @@ use super::session::{Resume, Session};
 use super::{Exit, Failure};
 use crate::config::{RecordArgs, RecordSettings};
 use crate::mirror::Store as _;
-use crate::record::{Maintain, Recording, Report, Summary, Until, record};
+use crate::record::{Maintain, Metrics, Recording, Report, Summary, Until, record};
 use crate::remote::maintenance;
 use crate::telemetry::clock::unix_seconds;
 use crate::telemetry::{encode, registry};
@@ -109,6 +109,7 @@ pub(super) async fn run_recording(
         };
         tokio::spawn(pusher.run(newest, finished))
     });
+    let recorded_metrics = Metrics::default();
     let recording = Recording {
         plan,
         options,
@@ -118,6 +119,7 @@ pub(super) async fn run_recording(
         until,
         dry_run: false,
         maintain: Some(maintenance_of(repository)),
+        metrics: recorded_metrics.clone(),
     };
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(show(inbox, output.clone()));
@@ -152,6 +154,7 @@ pub(super) async fn run_recording(
     );
     let mut registry = registry();
     metrics.register(&mut registry);
+    recorded_metrics.register(&mut registry);
     debug!(metrics = encode(&registry), "what reading the cluster cost");
     Ok(Outcome {
         recorded,

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::cluster::{Cluster, ConnectOptions, ListMode, ReflectorOptions};
-use crate::config::{ListModeChoice, RecordSettings};
+use crate::config::{ListModeChoice, RecordSettings, Switch};
 use crate::filter::{DigestKey, DigestKeyError, Rules};
 use crate::mirror::{Author, IDENTITY_FILE, Mirror, MirrorOptions, Store};
 use crate::record::{
@@ -126,6 +126,7 @@ pub(super) fn recorder_options(settings: &RecordSettings) -> RecorderOptions {
             max_batch: settings.max_batch,
         },
         sync_timeout: settings.sync_timeout,
+        damping: settings.damping == Switch::On,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{FalseyValueParser, Resettable};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use super::settings::ListModeChoice;
+use super::settings::{ListModeChoice, Switch};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -314,6 +314,9 @@ pub struct RecordArgs {
     /// Push at most once in this time [default: 10s].
     #[arg(long, value_name = "DURATION", env = "STRANDLINE_PUSH_INTERVAL", value_parser = duration, help_heading = "Remote")]
     pub push_interval: Option<Duration>,
+    /// Sample objects that keep changing, instead of committing each change [default: on].
+    #[arg(long, value_enum, env = "STRANDLINE_DAMPING", help_heading = "Batches")]
+    pub damping: Option<Switch>,
     /// List what would be written, and write nothing.
     #[arg(long, env = "STRANDLINE_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::settings::{ConfigError, ListModeChoice};
+use super::settings::{ConfigError, ListModeChoice, Switch};
 
 /// What a file may hold. Unknown keys are errors.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -30,6 +30,7 @@ pub(super) struct ConfigFile {
     pub(super) quiet_period: Option<String>,
     pub(super) max_age: Option<String>,
     pub(super) max_batch: Option<u32>,
+    pub(super) damping: Option<Switch>,
 }
 
 /// Reads a file; none is an empty one.

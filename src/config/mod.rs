@@ -13,5 +13,5 @@ pub use args::{
 };
 pub use settings::{
     Author, ConfigError, Credentials, ListModeChoice, RecordSettings, RemoteSettings, Repository,
-    wants_no_color,
+    Switch, wants_no_color,
 };

@@ -123,6 +123,17 @@ pub enum ListModeChoice {
     WatchList,
 }
 
+/// On or off.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switch {
+    /// On.
+    #[default]
+    On,
+    /// Off.
+    Off,
+}
+
 /// Everything that `record`, `snapshot` and `check` need, validated.
 #[derive(Clone, Debug)]
 pub struct RecordSettings {
@@ -158,6 +169,8 @@ pub struct RecordSettings {
     pub max_age: Duration,
     /// … at this size.
     pub max_batch: usize,
+    /// Whether objects that keep changing are sampled.
+    pub damping: Switch,
     /// Write nothing.
     pub dry_run: bool,
 }
@@ -170,6 +183,9 @@ impl RecordSettings {
         let file = file::read(args.source.config.as_deref())?;
         let mut settings = Self::new(&args.source, &file, args.push_interval)?;
         settings.dry_run = args.dry_run;
+        if let Some(damping) = args.damping {
+            settings.damping = damping;
+        }
         if let Some(quiet_period) = args.quiet_period.map_or_else(
             || in_file("quietPeriod", file.quiet_period.as_ref()),
             |d| Ok(Some(d)),
@@ -269,6 +285,7 @@ impl RecordSettings {
             quiet_period: Duration::from_secs(2),
             max_age: Duration::from_secs(15),
             max_batch: 10_000,
+            damping: file.damping.unwrap_or_default(),
             dry_run: false,
         })
     }
@@ -481,6 +498,13 @@ mod tests {
         assert_eq!(settings.max_age, Duration::from_secs(60));
         assert_eq!(settings.max_batch, 10_000);
         assert_eq!(settings.namespaces, ["a", "b"]);
+        assert_eq!(settings.damping, Switch::On);
+        let off = dir.path().join("off.yaml");
+        std::fs::write(&off, "damping: off\n").unwrap();
+        let off = off.to_str().unwrap();
+        assert_eq!(record(&["--config", off]).unwrap().damping, Switch::Off);
+        let on = record(&["--config", off, "--damping", "on"]).unwrap();
+        assert_eq!(on.damping, Switch::On);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Who wrote what: `metadata.managedFields` read back.
 //!
+//! [`is_interactive`] knows who is behind a manager's name.
+//!
 //! Two readings of the same text. [`last_writer`] and [`writers`] look at the entries' heads only
 //! and are cheap enough for every event; [`ManagedFields`] builds the field sets too, for the few
 //! types whose rules ask whether somebody wanted a field.
@@ -8,10 +10,12 @@
 //! <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.
 
 mod fields;
+mod managers;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use fields::{ManagedFields, ManagedFieldsError, Owned};
+pub use managers::{interactive_mark, is_interactive};
 pub use writer::{Writer, last_writer, writers};

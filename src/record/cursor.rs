@@ -7,8 +7,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::events::Feed;
 use super::message::FORMAT_VERSION;
-use super::recorder::Feed;
 use crate::cluster::Scope;
 use crate::filter::Rules;
 use crate::object::{ApiType, Prefix};
@@ -129,7 +129,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::record::recorder::FeedId;
+    use crate::record::events::FeedId;
 
     #[test]
     fn reads_back_what_it_writes_where_it_is_valid() {
@@ -144,6 +144,7 @@ mod tests {
             id: FeedId(1),
             api_type: Arc::new(api_type.clone()),
             scope,
+            scalable: false,
         };
         let (all, shop) = (feed(Scope::Cluster), feed(Scope::Namespace("shop".into())));
         let here = valid_for(&Rules::core(), &Prefix::default());

@@ -10,12 +10,16 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::autoscale::Generation;
 use super::changes::{Changes, changed_fields};
 use super::cursor::CURSOR_REF;
+use super::events::{Batch, Effect, Input};
 use super::identity::Identity;
 use super::message::{Details, LISTED, commit_message};
+use super::metrics::Metrics;
 use super::owner::Owner;
-use super::recorder::{Batch, Effect, Input, Recorder, RecorderOptions};
+use super::recorder::{Recorder, RecorderOptions};
+use super::seed;
 use super::stage::{Action, Change, DETAILED, LARGEST_DETAILED};
 use super::supervisor::{IN_FLIGHT_MESSAGES, ReadPlan, Relister, Supervisor};
 use crate::canonical;
@@ -55,6 +59,8 @@ pub struct Recording {
     pub dry_run: bool,
     /// Puts packs together; asked for after every hundredth commit.
     pub maintain: Option<Maintain>,
+    /// Counts what it does.
+    pub metrics: Metrics,
 }
 
 /// Puts the repository's packs together, beside a recorder that goes on writing.
@@ -141,12 +147,16 @@ struct Driver<S> {
     store: Owner<S>,
     recording: Recording,
     relister: Relister,
+    /// Where the pipelines look up which workloads are scaled.
+    autoscaled: watch::Sender<Option<Generation>>,
     reports: mpsc::Sender<Report>,
     commits: watch::Sender<Option<CommitId>>,
     started: Instant,
     summary: Summary,
     fatal: Option<MirrorError>,
     maintenance: Option<JoinHandle<Result<(), String>>>,
+    /// Damped changes that the metrics count already.
+    skipped: u64,
     /// Discovery has failed for as long as a type may be silent.
     undiscovered: bool,
 }
@@ -164,25 +174,33 @@ pub async fn record<S: Store + Send + 'static>(
     mut stop: StopSignal,
 ) -> Result<Summary, RecordError> {
     let store = Owner::spawn(store);
-    let index = store
-        .call(|store| store.index())
+    let (index, autoscalers) = store
+        .call(|store| {
+            let index = store.index()?;
+            let autoscalers = seed::scale_targets(store, &index)?;
+            Ok((index, autoscalers))
+        })
         .await
         .map_err(RecordError::Index)?;
+    let (autoscaled, generations) = watch::channel(None);
     let (sender, mut inputs) = mpsc::channel(IN_FLIGHT_MESSAGES);
     let relister = Relister::default();
-    let supervisor = Supervisor::new(cluster, recording.plan.clone(), sender, &relister);
+    let plan = recording.plan.clone();
+    let supervisor = Supervisor::new(cluster, plan, sender, &relister, generations);
     let supervisor = tokio::spawn(supervisor.run());
     let mut driver = Driver {
-        recorder: Recorder::new(recording.options, index),
+        recorder: Recorder::new(recording.options, index, autoscalers),
         store,
         recording,
         relister,
+        autoscaled,
         reports,
         commits,
         started: Instant::now(),
         summary: Summary::default(),
         fatal: None,
         maintenance: None,
+        skipped: 0,
         undiscovered: false,
     };
     let mut progress = tokio::time::interval(Duration::from_millis(100));
@@ -241,6 +259,14 @@ impl<S: Store + Send + 'static> Driver<S> {
             }
             effects = next;
         }
+        let (damped, skipped) = self.recorder.damped();
+        let metrics = &self.recording.metrics;
+        metrics
+            .damped_objects
+            .set(i64::try_from(damped).unwrap_or(i64::MAX));
+        metrics
+            .damped_changes
+            .inc_by(skipped.saturating_sub(std::mem::replace(&mut self.skipped, skipped)));
     }
 
     async fn perform(&mut self, effect: Effect) -> Vec<Effect> {
@@ -252,6 +278,18 @@ impl<S: Store + Send + 'static> Driver<S> {
             }
             Effect::Commit(batch) => return self.commit(batch).await,
             Effect::Relist(feed) => self.relister.relist(feed),
+            Effect::Autoscaled(generation) => {
+                self.autoscaled.send_replace(Some(generation));
+            }
+            Effect::Damped { path, damped: true } => warn!(
+                %path,
+                "an object keeps changing: its newest state is committed every 10 minutes; \
+                 a rule may leave out what changes, --damping off commits every change"
+            ),
+            Effect::Damped {
+                path,
+                damped: false,
+            } => info!(%path, "an object has calmed down, its changes are committed as they come"),
             Effect::Synced => {
                 let unknown = self.recorder.unknown();
                 let files = self.recorder.files();
@@ -288,11 +326,14 @@ impl<S: Store + Send + 'static> Driver<S> {
 
     async fn commit(&mut self, batch: Batch) -> Vec<Effect> {
         let details = self.details(&batch).await;
+        let seconds = (self.recording.clock)();
+        let started = i64::try_from(self.now().as_secs()).map_or(seconds, |age| seconds - age);
         let message = commit_message(
             &batch,
             &details,
             &self.recording.identity.cluster_id,
             &self.recording.cluster_name,
+            started,
         );
         let subject = message.lines().next().unwrap_or_default().to_owned();
         let objects = batch.changes.len();
@@ -314,7 +355,6 @@ impl<S: Store + Send + 'static> Driver<S> {
             return self.recorder.step(self.now(), Input::Committed);
         }
         let identity = self.recording.identity.file(batch.digested);
-        let seconds = (self.recording.clock)();
         let (result, batch) = self
             .store
             .call(move |store| {

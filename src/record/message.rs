@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::changes::is_format;
-use super::recorder::Batch;
+use super::events::Batch;
 use super::stage::{Action, Change, Removal};
 
 /// What a message says of one object beyond its name.
@@ -34,12 +34,14 @@ const LONGEST_SUBJECT: usize = 120;
 
 /// Returns the message of a batch.
 ///
-/// `details` belongs to the batch's first changes, by position.
+/// `details` belongs to the batch's first changes, by position. `started` is the recorder's time
+/// zero in seconds since 1970 UTC.
 pub(crate) fn commit_message(
     batch: &Batch,
     details: &BTreeMap<usize, Details>,
     cluster_id: &str,
     cluster_name: &str,
+    started: i64,
 ) -> String {
     let mut text = subject(batch, details, cluster_name);
     if text.chars().count() > LONGEST_SUBJECT {
@@ -54,6 +56,7 @@ pub(crate) fn commit_message(
     }
     text.push('\n');
     trailers(&mut text, batch, details, cluster_id);
+    damped(&mut text, batch, started);
     text
 }
 
@@ -299,6 +302,29 @@ fn trailers(
     }
 }
 
+/// Objects that are damped, and how much the commit leaves out of each.
+fn damped(text: &mut String, batch: &Batch, started: i64) {
+    for sample in batch.damped.iter().take(TRAILERS) {
+        let since = i64::try_from(sample.since.as_secs())
+            .ok()
+            .and_then(|age| jiff::Timestamp::from_second(started.checked_add(age)?).ok())
+            .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let (path, changes) = (printable(&sample.path), sample.changes);
+        let noun = if changes == 1 { "change" } else { "changes" };
+        let _ = writeln!(
+            text,
+            "Strandline-Damped: {path} {changes} {noun} since {since}"
+        );
+    }
+    if batch.damped.len() > TRAILERS {
+        let _ = writeln!(
+            text,
+            "Strandline-Damped: {} more",
+            batch.damped.len() - TRAILERS
+        );
+    }
+}
+
 fn count(n: usize, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
@@ -384,6 +410,7 @@ mod tests {
             changes,
             unknown: BTreeMap::new(),
             digested: false,
+            damped: Vec::new(),
         }
     }
 
@@ -393,7 +420,7 @@ mod tests {
         web.before = Some(BlobId::of(b"old"));
         let fields = vec!["spec.template.spec.containers[name=web].image".to_owned()];
         let details = written_by("kubectl-edit", fields);
-        let text = commit_message(&batch(vec![web]), &details, "uid-1", "prod");
+        let text = commit_message(&batch(vec![web]), &details, "uid-1", "prod", 0);
         assert_eq!(
             text,
             "shop: change Deployment web (image)\n\n\
@@ -409,7 +436,7 @@ mod tests {
             change(Some("shop"), "Deployment", "web", gone()),
             change(Some("shop"), "Service", "web", gone()),
         ];
-        let text = commit_message(&batch(changes), &BTreeMap::new(), "u", "prod");
+        let text = commit_message(&batch(changes), &BTreeMap::new(), "u", "prod", 0);
         assert!(
             text.starts_with("delete Namespace shop with 2 objects\n"),
             "{text}"
@@ -418,7 +445,7 @@ mod tests {
             change(None, "Namespace", "shop", gone()),
             change(Some("other"), "Service", "web", gone()),
         ];
-        let text = commit_message(&batch(changes), &BTreeMap::new(), "u", "prod");
+        let text = commit_message(&batch(changes), &BTreeMap::new(), "u", "prod", 0);
         assert!(
             text.starts_with("2 objects in 1 namespace (2 deleted)\n"),
             "{text}"
@@ -437,7 +464,7 @@ mod tests {
                 )
             })
             .collect();
-        let text = commit_message(&batch(changes), &BTreeMap::new(), "u", "prod");
+        let text = commit_message(&batch(changes), &BTreeMap::new(), "u", "prod", 0);
         assert!(
             text.starts_with("500 objects in 2 namespaces (500 created)\n"),
             "{text}"
@@ -453,6 +480,7 @@ mod tests {
             &written_by("a\nb", Vec::new()),
             "u",
             "prod",
+            0,
         );
         assert!(!text.contains("\nSigned-off-by"), "{text}");
         assert!(

@@ -7,16 +7,22 @@
 //!  discovery ─▶ supervisor ─────────────────▶ recorder (pure) ─▶ driver ─▶ mirror, on its own thread
 //! ```
 //!
-//! `stage`, `window`, `recorder`, `changes` and `message` are pure: no clock, randomness or I/O.
+//! `recorder` and what it decides with (`events`, `stage`, `window`, `damping`, `autoscale`), and
+//! `changes` and `message`, are pure: no clock, randomness or I/O.
 
+mod autoscale;
 mod changes;
 mod cursor;
+mod damping;
 mod driver;
+mod events;
 mod identity;
 mod message;
+mod metrics;
 mod owner;
 mod pipeline;
 mod recorder;
+mod seed;
 mod stage;
 mod supervisor;
 #[cfg(test)]
@@ -27,6 +33,7 @@ pub use cursor::{CURSOR_REF, read as read_cursor, valid_for as cursor_valid_for}
 pub use driver::{Maintain, RecordError, Recording, Report, StopSignal, Summary, Until, record};
 pub use identity::{Identity, IdentityError};
 pub use message::FORMAT_VERSION;
+pub use metrics::Metrics;
 pub use pipeline::Pipeline;
 pub use recorder::RecorderOptions;
 pub use stage::{Content, Staged};

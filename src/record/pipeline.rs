@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::canonical;
-use crate::filter::{Autoscaled, Context, DigestKey, TypeRules, Verdict};
+use crate::filter::{Autoscaled, Context, DigestKey, TypeRules, Verdict, scale_target};
 use crate::mirror::BlobId;
 use crate::object::{ApiType, ParseError, RawObject};
 
@@ -29,16 +29,25 @@ impl Pipeline {
         }
     }
 
-    /// Turns an object as the server sent it into what its file shall be.
-    pub fn stage(&self, mut object: RawObject) -> Result<Staged, ParseError> {
+    /// Turns an object as the server sent it into what its file shall be, while these workloads
+    /// are `autoscaled`.
+    pub fn stage(
+        &self,
+        mut object: RawObject,
+        autoscaled: &Autoscaled,
+    ) -> Result<Staged, ParseError> {
         let key = object.key(&self.api_type)?;
         let path = key.path().into();
         let terminating = object.metadata_text("deletionTimestamp").is_some();
-        let context = Context {
+        let known = Context {
             digest_key: &self.digest_key,
-            autoscaled: &Autoscaled::default(),
+            autoscaled,
         };
-        let content = match self.rules.apply(&mut object, &key, &context) {
+        // Both are asked of the object as it is live.
+        let scales = scale_target(&key, &object.value);
+        let replicas = object.value.pointer("/spec/replicas");
+        let replicas = replicas.and_then(serde_json::Value::as_i64);
+        let content = match self.rules.apply(&mut object, &key, &known) {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
             },
@@ -62,6 +71,8 @@ impl Pipeline {
             content,
             terminating,
             managed_fields: object.managed_fields,
+            replicas,
+            scales,
         })
     }
 }

@@ -5,115 +5,20 @@
 //! [`Effect::Commit`] and its [`Input::Committed`] or [`Input::CommitFailed`] no other input may
 //! come.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::stage::{Action, Change, Content, Outcome, Removal, Stage, Staged, Who};
+use super::autoscale::{self, Autoscalers};
+use super::damping::{self, Damping};
+use super::events::{Batch, Effect, Feed, FeedId, Input, Served};
+use super::stage::{Action, Content, File, Hold, Outcome, Removal, Stage, Staged, Who};
 use super::window::{Window, WindowOptions};
 use crate::cluster::{Cause, Scope};
+use crate::filter::{ScaleTarget, is_autoscaler};
 use crate::mirror::{BlobId, Index};
-use crate::object::{ApiType, MirrorPath, ObjectKey, escape_component};
-
-/// Names one reflector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct FeedId(pub u32);
-
-/// One (type, scope) that is read.
-#[derive(Clone, Debug)]
-pub(super) struct Feed {
-    /// Which reflector feeds it.
-    pub id: FeedId,
-    /// Its type.
-    pub api_type: Arc<ApiType>,
-    /// Its part of the cluster.
-    pub scope: Scope,
-}
-
-/// What is served now, as far as it concerns the mirror.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Served {
-    /// Everything that is read.
-    pub feeds: Vec<Feed>,
-    /// Directories of types that a rule leaves out whole, with the rule's name.
-    pub left_out: BTreeMap<String, Arc<str>>,
-    /// Directories that are served, read or not.
-    pub directories: BTreeSet<String>,
-    /// Escaped `.<group>` suffixes of directories of which nothing is known.
-    pub unknown_groups: BTreeSet<Box<str>>,
-    /// Groups of which some version's server is away, read ones included: that discovery does not
-    /// serve one of their types proves nothing.
-    pub stale_groups: BTreeSet<Box<str>>,
-    /// The whole cluster is read: a directory that is not served may be taken for gone, once the
-    /// list of CRDs is complete.
-    pub whole_cluster: bool,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub(super) enum Input {
-    /// Discovery has spoken.
-    Served(Served),
-    /// A list starts over.
-    Restarted(FeedId),
-    /// An object as it is now.
-    Staged(FeedId, Staged),
-    /// An object was deleted.
-    Deleted(FeedId, ObjectKey),
-    /// A list is complete.
-    Complete(FeedId, String),
-    /// Nothing older is outstanding.
-    Progress(FeedId, String),
-    /// Nothing is known for now.
-    Unknown(FeedId, Cause),
-    /// What was unknown for a while goes on.
-    Recovered(FeedId),
-    /// Time passed.
-    Tick,
-    /// The batch is durable.
-    Committed,
-    /// The batch could not be written; its changes come back.
-    CommitFailed(Vec<Change>),
-    /// Close the batch, whatever its age.
-    Flush,
-}
-
-/// What to do.
-#[derive(Debug)]
-pub(super) enum Effect {
-    /// Write these files into the open pack; they are part of the next batch.
-    Spill(Vec<(BlobId, Vec<u8>)>),
-    /// Make a commit.
-    Commit(Batch),
-    /// Read this (type, scope) again.
-    Relist(FeedId),
-    /// The first sync is settled, and committed if there was anything to commit.
-    Synced,
-    /// Nobody has said what is served for as long as a type may be silent. Said once.
-    DiscoveryOverdue,
-    /// So many deletions wait for a second list.
-    DeletionsWithheld {
-        /// Whose list it was.
-        feed: FeedId,
-        /// How many.
-        count: usize,
-    },
-}
-
-/// What one commit holds.
-#[derive(Debug)]
-pub(super) struct Batch {
-    /// It is the first one of this run, and holds all that changed while nobody looked.
-    pub first_sync: bool,
-    /// The mirror was empty before it.
-    pub initial: bool,
-    /// The changes in the order of their paths.
-    pub changes: Vec<Change>,
-    /// Directories of which nothing is known, and why.
-    pub unknown: BTreeMap<String, &'static str>,
-    /// A keyed digest stands in some file of this run.
-    pub digested: bool,
-}
+use crate::object::{MirrorPath, ObjectKey, escape_component};
+use crate::owners::interactive_mark;
 
 #[derive(Debug)]
 struct FeedState {
@@ -126,6 +31,31 @@ struct FeedState {
     /// A complete list would have removed many files: the next one decides.
     suspicious: bool,
     resource_version: Option<String>,
+    /// The generation of autoscaled workloads that the open list began with, the last complete
+    /// one began with, and that its files have to be of.
+    listing_by: u64,
+    listed_by: u64,
+    wants: u64,
+}
+
+impl FeedState {
+    fn is_autoscaler(&self) -> bool {
+        is_autoscaler(&self.feed.api_type.group, &self.feed.api_type.resource)
+    }
+
+    /// Whether its files were written with the autoscalers as they are.
+    fn is_current(&self) -> bool {
+        self.listed_by >= self.wants
+    }
+
+    /// Whether a first sync without it would be half a cluster.
+    fn is_pending(&self) -> bool {
+        match self.status {
+            Status::Pending => true,
+            Status::Live => !self.is_current(),
+            Status::Unknown(_) => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,10 +75,14 @@ pub struct RecorderOptions {
     pub window: WindowOptions,
     /// A type from which nothing has come for this long is unknown.
     pub sync_timeout: Duration,
+    /// Objects that keep changing are sampled.
+    pub damping: bool,
 }
 
 /// Files of a batch go into the pack when they exceed this, so that memory holds no first sync.
 const SPILL_BYTES: usize = 4 << 20;
+/// The same of damped files, of which all but the last one are in vain.
+const SPILL_DAMPED_BYTES: usize = 64 << 20;
 /// Deletions inferred from one list need a second one above this count …
 const FEW_DELETIONS: usize = 20;
 /// … when they are more than one in this many files of the mirror.
@@ -173,11 +107,17 @@ pub(super) struct Recorder {
     digested: bool,
     in_flight: Vec<(Arc<str>, Option<BlobId>)>,
     overdue: bool,
+    damping: Damping,
+    autoscalers: Autoscalers,
 }
 
 impl Recorder {
-    /// Starts from HEAD's index. Time zero is now.
-    pub(super) fn new(options: RecorderOptions, index: Index) -> Self {
+    /// Starts from HEAD's index, and from what its autoscalers name, by path. Time zero is now.
+    pub(super) fn new(
+        options: RecorderOptions,
+        index: Index,
+        autoscalers: HashMap<Arc<str>, ScaleTarget>,
+    ) -> Self {
         Self {
             options,
             index,
@@ -190,7 +130,14 @@ impl Recorder {
             digested: false,
             in_flight: Vec::new(),
             overdue: false,
+            damping: Damping::new(options.damping, options.window.max_age),
+            autoscalers: Autoscalers::new(autoscalers),
         }
+    }
+
+    /// Objects that are damped now, and changes that went into no commit of their own.
+    pub(super) fn damped(&self) -> (usize, u64) {
+        (self.damping.damped(), self.damping.skipped())
     }
 
     /// Files in the mirror.
@@ -243,6 +190,8 @@ impl Recorder {
         self.feeds
             .values()
             .filter(|state| state.status == Status::Live && state.listing.is_none())
+            // Files that were written with other autoscalers have to be looked at again.
+            .filter(|state| state.is_current())
             .filter_map(|state| Some((&state.feed, state.resource_version.as_deref()?)))
             .collect()
     }
@@ -253,19 +202,28 @@ impl Recorder {
             return (!self.overdue).then_some(self.options.sync_timeout);
         }
         if !self.synced {
-            let pending = self
+            let silent = self
                 .feeds
                 .values()
-                .filter(|state| state.status == Status::Pending);
-            return pending
+                .filter(|state| state.is_pending() && !self.waits(state))
                 .map(|state| state.heard + self.options.sync_timeout)
                 .min();
+            return [silent, self.autoscalers.due()].into_iter().flatten().min();
         }
-        let closes = self.window.closes(self.stage.ready());
-        [closes, self.window.hold_ends()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.window.closes(self.stage.ready()),
+            self.window.hold_ends(),
+            self.damping.deadline(),
+            self.autoscalers.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Whether a feed has not started, because the autoscalers are not known yet.
+    fn waits(&self, state: &FeedState) -> bool {
+        state.feed.scalable && !self.autoscalers.is_known()
     }
 
     /// Takes one input and returns what to do about it, in order.
@@ -274,14 +232,15 @@ impl Recorder {
         let flush = matches!(input, Input::Flush);
         match input {
             Input::Served(served) => self.served(now, served),
-            Input::Restarted(id) => {
+            Input::Restarted(id, generation) => {
                 if let Some(state) = self.heard(id, now) {
                     // Also ends a list that was left unfinished: what it saw proves nothing.
                     state.listing = Some(HashSet::new());
+                    state.listing_by = generation;
                 }
             }
             Input::Staged(id, staged) => self.staged(now, id, staged, &mut effects),
-            Input::Deleted(id, key) => self.deleted(now, id, &key),
+            Input::Deleted(id, key) => self.deleted(now, id, &key, &mut effects),
             Input::Complete(id, resource_version) => {
                 self.complete(now, id, resource_version, &mut effects);
             }
@@ -296,9 +255,14 @@ impl Recorder {
             Input::Recovered(id) => {
                 if let Some(state) = self.heard(id, now) {
                     state.status = Status::Live;
+                    // It went on from a cursor, and its files are of other autoscalers.
+                    if !state.is_current() {
+                        effects.push(Effect::Relist(id));
+                    }
                 }
             }
             Input::Tick => {
+                self.damp(now, &mut effects);
                 if self.window.hold_ends().is_some_and(|end| end <= now) {
                     self.stage.release(None);
                     self.window.none_held();
@@ -313,6 +277,7 @@ impl Recorder {
             }
             Input::Committed => {
                 for (path, blob_id) in std::mem::take(&mut self.in_flight) {
+                    self.damping.committed(&path);
                     match blob_id {
                         Some(blob_id) => self.index.insert(&path, blob_id),
                         None => self.index.remove(&path),
@@ -332,8 +297,69 @@ impl Recorder {
             }
             Input::Flush => {}
         }
+        self.publish(now, &mut effects);
         self.close(now, flush, &mut effects);
         effects
+    }
+
+    /// Tells the pipelines which workloads are scaled: for the first time as soon as every
+    /// autoscaler is known, or known to be unknown.
+    fn publish(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        if !self.autoscalers.is_known() {
+            let known = self.served.is_some()
+                && self
+                    .feeds
+                    .values()
+                    .all(|state| !state.is_autoscaler() || state.status != Status::Pending);
+            if known {
+                effects.push(Effect::Autoscaled(self.autoscalers.publish(now)));
+                // Their time to be silent in begins now.
+                let waited = self.feeds.values_mut().filter(|state| state.feed.scalable);
+                waited.for_each(|state| state.heard = now);
+            }
+        } else if self.autoscalers.due().is_some_and(|due| due <= now) {
+            let generation = self.autoscalers.publish(now);
+            let number = generation.number;
+            effects.push(Effect::Autoscaled(generation));
+            if self.stage.ready() > 0 {
+                // The autoscaler and what it takes from its workload are one commit.
+                self.window.changed(now);
+            }
+            let behind = self.feeds.iter().filter(|(_, state)| state.wants == number);
+            effects.extend(behind.map(|(id, _)| Effect::Relist(*id)));
+        }
+    }
+
+    /// Takes note of the workload that the autoscaler at `path` names, if any.
+    fn scales(&mut self, now: Duration, path: &Arc<str>, target: Option<ScaleTarget>) {
+        for target in self.autoscalers.set(now, path, target) {
+            let wants = self.autoscalers.next();
+            for state in self.feeds.values_mut() {
+                if state.feed.scalable && autoscale::reads(&state.feed, &target) {
+                    state.wants = wants;
+                }
+            }
+        }
+    }
+
+    /// Lets go of damped changes when a sample is due, or when an object has calmed down.
+    fn damp(&mut self, now: Duration, effects: &mut Vec<Effect>) {
+        for path in self.damping.sweep(now) {
+            if self.stage.release_damped_at(&path) {
+                self.window.changed(now);
+            }
+            let damped = false;
+            effects.push(Effect::Damped { path, damped });
+        }
+        if self.damping.sample_is_due(now) {
+            self.stage.release_damped();
+            if self.stage.ready() > 0 {
+                // At once, with all else: a deletion that is followed by another creation would
+                // wait again.
+                self.window
+                    .changed(now.saturating_sub(self.window.max_age()));
+            }
+        }
     }
 
     fn heard(&mut self, id: FeedId, now: Duration) -> Option<&mut FeedState> {
@@ -354,6 +380,9 @@ impl Recorder {
                 listing: None,
                 suspicious: false,
                 resource_version: None,
+                listing_by: 0,
+                listed_by: 0,
+                wants: 0,
             });
         }
         self.served = Some(served);
@@ -416,6 +445,8 @@ impl Recorder {
             content,
             terminating,
             managed_fields,
+            replicas,
+            scales,
         } = staged;
         if let Some(seen) = &mut state.listing {
             seen.insert(path.clone());
@@ -434,31 +465,70 @@ impl Recorder {
                 digested,
             } => {
                 self.digested |= digested;
-                self.stage
-                    .put(&self.index, key, &path, blob_id, bytes, managed_fields)
+                if is_autoscaler(&key.api_type.group, &key.api_type.resource) {
+                    self.scales(now, &path, scales);
+                }
+                let mark = || interactive_mark(managed_fields.as_deref(), replicas);
+                let damped = self.seen(now, &key, &path, Some(blob_id), mark, effects);
+                let file = File {
+                    blob_id,
+                    bytes,
+                    managed_fields,
+                    damped,
+                };
+                self.stage.put(&self.index, key, &path, file)
             }
-            Content::LeftOut { rule } => self.stage.remove(
-                &self.index,
-                &path,
-                Who::Object(key),
-                Removal::Rule(rule),
-                false,
-            ),
+            Content::LeftOut { rule } => {
+                self.scales(now, &path, None);
+                let (who, removal) = (Who::Object(key), Removal::Rule(rule));
+                self.stage.remove(&self.index, &path, who, removal, false)
+            }
         };
+        if outcome == Outcome::Held {
+            self.damping.waits(now, &path);
+        }
         self.note(now, outcome);
         if self.stage.bytes() > SPILL_BYTES {
-            effects.push(Effect::Spill(self.stage.spill()));
+            effects.push(Effect::Spill(self.stage.spill(false)));
+        }
+        if self.stage.damped_bytes() > SPILL_DAMPED_BYTES {
+            effects.push(Effect::Spill(self.stage.spill(true)));
         }
     }
 
-    fn deleted(&mut self, now: Duration, id: FeedId, key: &ObjectKey) {
+    /// Counts a change; returns whether it waits for the next sample.
+    fn seen(
+        &mut self,
+        now: Duration,
+        key: &ObjectKey,
+        path: &Arc<str>,
+        after: Option<BlobId>,
+        mark: impl FnOnce() -> u64,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        // What a first sync finds happened while nobody looked, once.
+        if !self.synced || !damping::may_be_damped(&key.api_type) {
+            return false;
+        }
+        let before = self.stage.blob_id(&self.index, path);
+        let seen = self.damping.seen(now, path, before, after, mark);
+        if seen.entered {
+            let (path, damped) = (path.clone(), true);
+            effects.push(Effect::Damped { path, damped });
+        }
+        seen.wait
+    }
+
+    fn deleted(&mut self, now: Duration, id: FeedId, key: &ObjectKey, effects: &mut Vec<Effect>) {
         let Some(state) = self.heard(id, now) else {
             return;
         };
-        let path = key.path();
+        let path: Arc<str> = key.path().into();
         if let Some(seen) = &mut state.listing {
             seen.remove(&*path);
         }
+        self.scales(now, &path, None);
+        self.seen(now, key, &path, None, || 0, effects);
         let held = self.synced
             && key
                 .namespace
@@ -471,15 +541,14 @@ impl Recorder {
             Removal::Deleted,
             held,
         );
-        if held && outcome == Outcome::Staged {
+        if outcome == Outcome::Held {
             self.window.held(now);
-        } else {
-            self.note(now, outcome);
         }
+        self.note(now, outcome);
         if &*key.api_type.resource == "namespaces" && key.api_type.group.is_empty() {
             self.terminating.remove(&key.name);
             self.stage.release(Some(&key.name));
-            if self.stage.held() == 0 {
+            if self.stage.held(Hold::Namespace) == 0 {
                 self.window.none_held();
             }
             if self.stage.ready() > 0 {
@@ -522,6 +591,7 @@ impl Recorder {
             return;
         }
         state.suspicious = false;
+        state.listed_by = state.listing_by;
         state.resource_version = Some(resource_version);
         state.status = Status::Live;
         let kind = state.feed.api_type.kind.clone();
@@ -549,6 +619,7 @@ impl Recorder {
             namespace: parts.namespace_name().map(Into::into),
             name: parts.name().unwrap_or_else(|| parts.stem.to_owned()).into(),
         };
+        self.scales(now, &path.into(), None);
         let outcome = self.stage.remove(&self.index, path, who, removal, false);
         self.note(now, outcome);
     }
@@ -556,8 +627,8 @@ impl Recorder {
     fn note(&mut self, now: Duration, outcome: Outcome) {
         match outcome {
             Outcome::Staged => self.window.changed(now),
-            Outcome::Reverted if self.stage.ready() == 0 => self.window.emptied(),
-            Outcome::Reverted | Outcome::Nothing => {}
+            Outcome::Reverted | Outcome::Held if self.stage.ready() == 0 => self.window.emptied(),
+            Outcome::Reverted | Outcome::Held | Outcome::Nothing => {}
         }
     }
 
@@ -576,8 +647,15 @@ impl Recorder {
 
     /// Turns types that have been silent for too long into unknown ones.
     fn expire(&mut self, now: Duration) {
+        let known = self.autoscalers.is_known();
         for state in self.feeds.values_mut() {
-            if state.status == Status::Pending && state.heard + self.options.sync_timeout <= now {
+            let waits = state.feed.scalable && !known;
+            let pending = if self.synced {
+                state.status == Status::Pending
+            } else {
+                state.is_pending() && !waits
+            };
+            if pending && state.heard + self.options.sync_timeout <= now {
                 state.status = Status::Unknown("silent");
             }
         }
@@ -589,10 +667,7 @@ impl Recorder {
         }
         let settles = !self.synced
             && self.served.is_some()
-            && self
-                .feeds
-                .values()
-                .all(|state| state.status != Status::Pending);
+            && self.feeds.values().all(|state| !state.is_pending());
         let due = self.synced
             && self
                 .window
@@ -602,6 +677,7 @@ impl Recorder {
         let flush = flush && self.synced;
         if flush {
             self.stage.release(None);
+            self.stage.release_damped();
             self.window.none_held();
         }
         if settles || due || flush {
@@ -622,12 +698,17 @@ impl Recorder {
                     })
                     .collect();
                 let (unknown, digested) = (self.unknown(), self.digested);
+                let damped = changes
+                    .iter()
+                    .filter_map(|change| self.damping.sample(&change.path))
+                    .collect();
                 effects.push(Effect::Commit(Batch {
                     first_sync,
                     initial: self.index.is_empty(),
                     changes,
                     unknown,
                     digested,
+                    damped,
                 }));
             }
             if first_sync {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use crate::filter::ScaleTarget;
 use crate::mirror::{BlobId, Index};
 use crate::object::ObjectKey;
 
@@ -20,8 +21,12 @@ pub struct Staged {
     pub content: Content,
     /// The object carries a `deletionTimestamp`.
     pub terminating: bool,
-    /// Who wrote which field, as the server said it; read for a commit message only.
+    /// Who wrote which field, as the server said it; read for commit messages and damping only.
     pub managed_fields: Option<Box<RawValue>>,
+    /// `spec.replicas` of the object as it is live, recorded or not.
+    pub replicas: Option<i64>,
+    /// The workload that the object scales, where it is an autoscaler.
+    pub scales: Option<ScaleTarget>,
 }
 
 impl Staged {
@@ -138,7 +143,6 @@ pub(super) enum Action {
         bytes: Option<Vec<u8>>,
         /// They are in the open pack already; kept here for the message alone.
         spilled: bool,
-        /// Who wrote the object last.
         /// Who wrote which field; dropped when the file is spilled.
         managed_fields: Option<Box<RawValue>>,
     },
@@ -146,11 +150,19 @@ pub(super) enum Action {
     Remove(Removal),
 }
 
+/// What a change waits for, beyond the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Its namespace's own DELETED event.
+    Namespace,
+    /// The next sample of the damped objects.
+    Damped,
+}
+
 #[derive(Debug)]
 struct Pending {
     change: Change,
-    /// Waits for its namespace's own DELETED event.
-    held: bool,
+    hold: Option<Hold>,
 }
 
 /// What became of a change that was offered.
@@ -162,6 +174,21 @@ pub(crate) enum Outcome {
     Reverted,
     /// It is staged.
     Staged,
+    /// It is staged, and waits for more than the window.
+    Held,
+}
+
+/// A file to be staged.
+#[derive(Debug)]
+pub(crate) struct File {
+    /// Its Git id.
+    pub(crate) blob_id: BlobId,
+    /// Its bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// Who wrote which field.
+    pub(crate) managed_fields: Option<Box<RawValue>>,
+    /// It may wait for the next sample of the damped objects.
+    pub(crate) damped: bool,
 }
 
 /// Objects whose changed fields a message may list; their bytes stay at hand.
@@ -174,9 +201,13 @@ pub(crate) const LARGEST_DETAILED: usize = 64 << 10;
 pub(crate) struct Stage {
     /// Boxed: half-empty nodes of a large map are then half-full of pointers only.
     pending: BTreeMap<Arc<str>, Box<Pending>>,
-    /// Bytes of files that are not in the open pack yet.
+    /// Bytes of files that are not in the open pack yet, damped ones aside.
     bytes: usize,
+    /// The same of damped ones: most of them are replaced before they are committed, and what is
+    /// in a pack stays there.
+    damped_bytes: usize,
     held: usize,
+    damped: usize,
 }
 
 impl Stage {
@@ -188,13 +219,38 @@ impl Stage {
         self.bytes
     }
 
-    pub(crate) fn held(&self) -> usize {
-        self.held
+    pub(crate) fn damped_bytes(&self) -> usize {
+        self.damped_bytes
+    }
+
+    /// Changes that wait for `hold`.
+    pub(crate) fn held(&self, hold: Hold) -> usize {
+        match hold {
+            Hold::Namespace => self.held,
+            Hold::Damped => self.damped,
+        }
     }
 
     /// Changes that wait for nothing but the window.
     pub(crate) fn ready(&self) -> usize {
-        self.pending.len() - self.held
+        self.pending.len() - self.held - self.damped
+    }
+
+    /// Counts a pending change in.
+    fn insert(&mut self, path: Arc<str>, pending: Box<Pending>) {
+        let bytes = unspilled(&pending.change.action);
+        match pending.hold {
+            None => self.bytes += bytes,
+            Some(Hold::Namespace) => {
+                self.bytes += bytes;
+                self.held += 1;
+            }
+            Some(Hold::Damped) => {
+                self.damped_bytes += bytes;
+                self.damped += 1;
+            }
+        }
+        self.pending.insert(path, pending);
     }
 
     /// The blob at `path` once everything staged is committed.
@@ -216,28 +272,47 @@ impl Stage {
 
     fn drop_pending(&mut self, path: &str) -> Option<Box<Pending>> {
         let pending = self.pending.remove(path)?;
-        self.held -= usize::from(pending.held);
-        self.bytes -= unspilled(&pending.change.action);
+        let bytes = unspilled(&pending.change.action);
+        match pending.hold {
+            None => self.bytes -= bytes,
+            Some(Hold::Namespace) => {
+                self.bytes -= bytes;
+                self.held -= 1;
+            }
+            Some(Hold::Damped) => {
+                self.damped_bytes -= bytes;
+                self.damped -= 1;
+            }
+        }
         Some(pending)
     }
 
-    /// Stages a file.
+    /// Stages a file; where it is `damped`, until the next sample, unless an earlier change of the
+    /// same file is on its way to a commit already.
     pub(crate) fn put(
         &mut self,
         index: &Index,
         key: ObjectKey,
         path: &Arc<str>,
-        blob_id: BlobId,
-        bytes: Vec<u8>,
-        managed_fields: Option<Box<RawValue>>,
+        File {
+            blob_id,
+            bytes,
+            managed_fields,
+            damped,
+        }: File,
     ) -> Outcome {
-        if let Some(Action::Put {
-            blob_id: staged, ..
-        }) = self.pending.get(path).map(|pending| &pending.change.action)
-            && *staged == blob_id
+        let mut on_its_way = false;
+        if let Some(pending) = self.pending.get(path)
+            && let Action::Put {
+                blob_id: staged, ..
+            } = &pending.change.action
         {
-            return Outcome::Nothing;
+            on_its_way = pending.hold.is_none();
+            if *staged == blob_id && (damped || on_its_way) {
+                return Outcome::Nothing;
+            }
         }
+        let hold = (damped && !on_its_way).then_some(Hold::Damped);
         let earlier = self.drop_pending(path);
         let before = index.get(path);
         if before == Some(blob_id) {
@@ -254,7 +329,6 @@ impl Stage {
                     Action::Remove(Removal::Deleted | Removal::NotListed)
                 )
         });
-        self.bytes += bytes.len();
         let action = Action::Put {
             blob_id,
             bytes: Some(bytes),
@@ -268,14 +342,11 @@ impl Stage {
             action,
             recreated,
         };
-        self.pending.insert(
-            path.clone(),
-            Box::new(Pending {
-                change,
-                held: false,
-            }),
-        );
-        Outcome::Staged
+        self.insert(path.clone(), Box::new(Pending { change, hold }));
+        match hold {
+            None => Outcome::Staged,
+            Some(_) => Outcome::Held,
+        }
     }
 
     /// Stages a removal; `held` until the namespace's own deletion.
@@ -307,29 +378,64 @@ impl Stage {
             action: Action::Remove(removal),
             recreated: false,
         };
-        self.held += usize::from(held);
-        self.pending
-            .insert(path, Box::new(Pending { change, held }));
-        Outcome::Staged
+        let pending = Pending {
+            change,
+            hold: held.then_some(Hold::Namespace),
+        };
+        self.insert(path, Box::new(pending));
+        if held { Outcome::Held } else { Outcome::Staged }
     }
 
     /// Lets go of everything that waited for `namespace`, or for any where it is `None`.
     pub(crate) fn release(&mut self, namespace: Option<&str>) {
         for pending in self.pending.values_mut() {
-            if pending.held && namespace.is_none_or(|ns| pending.change.namespace() == Some(ns)) {
-                pending.held = false;
+            if pending.hold == Some(Hold::Namespace)
+                && namespace.is_none_or(|ns| pending.change.namespace() == Some(ns))
+            {
+                pending.hold = None;
                 self.held -= 1;
             }
         }
     }
 
-    /// Hands out the bytes of every file that is not in the open pack, and counts them as spilled.
+    /// Lets go of every damped change.
+    pub(crate) fn release_damped(&mut self) {
+        for pending in self.pending.values_mut() {
+            if pending.hold == Some(Hold::Damped) {
+                pending.hold = None;
+            }
+        }
+        self.damped = 0;
+        self.bytes += std::mem::take(&mut self.damped_bytes);
+    }
+
+    /// Lets go of the damped change at `path`; returns whether there was one.
+    pub(crate) fn release_damped_at(&mut self, path: &str) -> bool {
+        let Some(pending) = self.pending.get_mut(path) else {
+            return false;
+        };
+        if pending.hold != Some(Hold::Damped) {
+            return false;
+        }
+        pending.hold = None;
+        let bytes = unspilled(&pending.change.action);
+        self.damped -= 1;
+        self.damped_bytes -= bytes;
+        self.bytes += bytes;
+        true
+    }
+
+    /// Hands out the bytes of every file that is not in the open pack, of `damped` ones where told
+    /// so, and counts them as spilled.
     ///
     /// The first few changed files keep theirs for the commit message.
-    pub(crate) fn spill(&mut self) -> Vec<(BlobId, Vec<u8>)> {
+    pub(crate) fn spill(&mut self, damped: bool) -> Vec<(BlobId, Vec<u8>)> {
         let mut spilled_blobs = Vec::new();
         let mut kept = 0;
         for pending in self.pending.values_mut() {
+            if pending.hold == Some(Hold::Damped) && !damped {
+                continue;
+            }
             let changed = pending.change.before.is_some();
             if let Action::Put {
                 blob_id,
@@ -355,6 +461,9 @@ impl Stage {
             }
         }
         self.bytes = 0;
+        if damped {
+            self.damped_bytes = 0;
+        }
         spilled_blobs
     }
 
@@ -363,7 +472,7 @@ impl Stage {
         let mut taken = Vec::with_capacity(self.ready());
         let mut held = BTreeMap::new();
         for (path, pending) in std::mem::take(&mut self.pending) {
-            if pending.held {
+            if pending.hold.is_some() {
                 held.insert(path, pending);
             } else {
                 taken.push(pending.change);
@@ -380,20 +489,28 @@ impl Stage {
     /// staged no more, and have to be read again.
     pub(crate) fn restore(&mut self, changes: Vec<Change>) -> bool {
         let mut lost = false;
+        let spilled = |change: &Change| matches!(change.action, Action::Put { spilled: true, .. });
         for change in changes {
-            if matches!(change.action, Action::Put { spilled: true, .. }) {
+            if spilled(&change) {
                 lost = true;
                 continue;
             }
-            self.bytes += unspilled(&change.action);
-            self.pending.entry(change.path.clone()).or_insert_with(|| {
-                Box::new(Pending {
-                    change,
-                    held: false,
-                })
-            });
+            if !self.pending.contains_key(&change.path) {
+                let path = change.path.clone();
+                self.insert(path, Box::new(Pending { change, hold: None }));
+            }
         }
-        lost
+        // What was held back may lie in the lost pack as well.
+        let waiting: Vec<_> = self
+            .pending
+            .values()
+            .filter(|pending| spilled(&pending.change))
+            .map(|pending| pending.change.path.clone())
+            .collect();
+        for path in &waiting {
+            self.drop_pending(path);
+        }
+        lost || !waiting.is_empty()
     }
 }
 

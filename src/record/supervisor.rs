@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
+use super::autoscale::Generation;
+use super::events::{Feed, FeedId, Input, Served};
 use super::pipeline::Pipeline;
-use super::recorder::{Feed, FeedId, Input, Served};
+use super::stage::Staged;
 use crate::cluster::{
     Cause, Cluster, Discovered, Event, Reflector, ReflectorOptions, RelistHandle, Scope, Selectors,
 };
-use crate::filter::{DigestKey, Rules, TypePlan, TypeRules};
-use crate::object::ApiType;
+use crate::filter::{DigestKey, Rules, TypePlan, TypeRules, is_autoscaler};
+use crate::object::{ApiType, ParseError, RawObject};
 
 /// What is read, and how.
 #[derive(Clone)]
@@ -66,6 +68,7 @@ pub(super) struct Supervisor {
     sender: mpsc::Sender<Envelope>,
     memory: Arc<Semaphore>,
     rediscover: Arc<Notify>,
+    autoscaled: watch::Receiver<Option<Generation>>,
     feeds: HashMap<(Arc<ApiType>, Scope), RunningFeed>,
     relist: Arc<std::sync::Mutex<HashMap<FeedId, RelistHandle>>>,
     next_id: u32,
@@ -73,6 +76,7 @@ pub(super) struct Supervisor {
 
 struct RunningFeed {
     id: FeedId,
+    scalable: bool,
     task: Option<AbortHandle>,
 }
 
@@ -108,6 +112,7 @@ impl Supervisor {
         plan: ReadPlan,
         sender: mpsc::Sender<Envelope>,
         relister: &Relister,
+        autoscaled: watch::Receiver<Option<Generation>>,
     ) -> Self {
         Self {
             cluster,
@@ -115,6 +120,7 @@ impl Supervisor {
             sender,
             memory: Arc::new(Semaphore::new(IN_FLIGHT_BYTES)),
             rediscover: Arc::default(),
+            autoscaled,
             feeds: HashMap::new(),
             relist: relister.0.clone(),
             next_id: 0,
@@ -205,13 +211,19 @@ impl Supervisor {
             }
             let id = FeedId(self.next_id);
             self.next_id += 1;
-            let feed = RunningFeed { id, task: None };
+            let scalable = is_scalable(&api_type, &rules);
+            let feed = RunningFeed {
+                id,
+                scalable,
+                task: None,
+            };
             self.feeds.insert((api_type.clone(), scope.clone()), feed);
             new.push((
                 Feed {
                     id,
                     api_type,
                     scope,
+                    scalable,
                 },
                 rules,
             ));
@@ -230,6 +242,7 @@ impl Supervisor {
                 id: feed.id,
                 api_type: api_type.clone(),
                 scope: scope.clone(),
+                scalable: feed.scalable,
             })
             .collect();
         info!(
@@ -259,6 +272,7 @@ impl Supervisor {
             id,
             api_type,
             scope,
+            scalable,
         } = feed;
         let selectors = Selectors {
             label: rules.label_selector.clone(),
@@ -287,6 +301,8 @@ impl Supervisor {
             sender: self.sender.clone(),
             memory: self.memory.clone(),
             rediscover: self.rediscover.clone(),
+            autoscaled: self.autoscaled.clone(),
+            scalable: *scalable,
             cluster: self.cluster.clone(),
             blind: None,
         };
@@ -296,12 +312,22 @@ impl Supervisor {
     }
 }
 
+/// Whether the files of a type depend on who is scaled. A workload lies in its autoscaler's
+/// namespace, and no autoscaler waits for another.
+fn is_scalable(api_type: &ApiType, rules: &TypeRules) -> bool {
+    api_type.namespaced
+        && !is_autoscaler(&api_type.group, &api_type.resource)
+        && rules.depends_on_autoscalers()
+}
+
 struct FeedTask {
     id: FeedId,
     pipeline: Pipeline,
     sender: mpsc::Sender<Envelope>,
     memory: Arc<Semaphore>,
     rediscover: Arc<Notify>,
+    autoscaled: watch::Receiver<Option<Generation>>,
+    scalable: bool,
     cluster: Cluster,
     /// What was last said of a failure, so that it is said once.
     blind: Option<Cause>,
@@ -323,6 +349,11 @@ impl FeedTask {
             ("apiextensions.k8s.io", "customresourcedefinitions")
                 | ("apiregistration.k8s.io", "apiservices")
         );
+        // Else a workload would be written with its replicas first, and without them a moment
+        // later. Whoever is gone cannot say who is scaled either.
+        if self.scalable && self.autoscaled.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
         loop {
             let event = reflector.next().await;
             if defines_types && matches!(event, Event::Applied(_) | Event::Deleted(_)) {
@@ -330,8 +361,11 @@ impl FeedTask {
             }
             let id = self.id;
             let input = match event {
-                Event::Restarted => Input::Restarted(id),
-                Event::Applied(object) => match self.pipeline.stage(object) {
+                Event::Restarted => {
+                    let generation = self.autoscaled.borrow().as_ref().map_or(0, |g| g.number);
+                    Input::Restarted(id, generation)
+                }
+                Event::Applied(object) => match self.stage(object) {
                     Ok(staged) => Input::Staged(id, staged),
                     Err(error) => {
                         // The reflector checked it: cannot happen, and must not pass in silence.
@@ -372,6 +406,12 @@ impl FeedTask {
                 return;
             }
         }
+    }
+
+    fn stage(&self, object: RawObject) -> Result<Staged, ParseError> {
+        let generation = self.autoscaled.borrow().clone();
+        let autoscaled = generation.map(|generation| generation.autoscaled);
+        self.pipeline.stage(object, &autoscaled.unwrap_or_default())
     }
 
     fn sees(&mut self) {

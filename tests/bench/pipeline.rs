@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use strandline::cluster::WatchEvent;
-use strandline::filter::{DigestKey, Rules, TypePlan};
+use strandline::filter::{Autoscaled, DigestKey, Rules, TypePlan};
 use strandline::object::ApiType;
 use strandline::record::{Content, Pipeline};
 use strandline::simulator::load::Load;
@@ -82,10 +82,14 @@ fn bare(events: &[Event]) -> Result<Duration> {
 }
 
 fn whole(events: &[Event]) -> Result<Duration> {
+    let nobody = Autoscaled::default();
     let start = Instant::now();
     for event in events {
         let read = WatchEvent::read(&event.line, &event.api_type).context("a watch event")?;
-        let staged = event.pipeline.stage(read.object).context("an object")?;
+        let staged = event
+            .pipeline
+            .stage(read.object, &nobody)
+            .context("an object")?;
         if !matches!(black_box(staged).content, Content::File { .. }) {
             return Err(Failure::new("an object was left out, which is no work"));
         }

@@ -74,7 +74,7 @@ const EVERY_ROOM: &[&str] = &[
 ///
 /// Of `sops`, all but the one file that wraps data keys with `age`, which draws from the operating
 /// system and can be given no other source.
-const PURE: [&str; 21] = [
+const PURE: [&str; 24] = [
     "object",
     "filter",
     "owners",
@@ -87,7 +87,10 @@ const PURE: [&str; 21] = [
     "sops/seal",
     "sops/tree",
     "cluster/machine",
+    "record/autoscale",
     "record/changes",
+    "record/damping",
+    "record/events",
     "record/message",
     "record/recorder",
     "record/stage",

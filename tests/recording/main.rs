@@ -7,6 +7,7 @@ use std::process::ExitCode;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod autoscale;
 mod fidelity;
 mod life;
 mod mirror;
@@ -60,6 +61,10 @@ fn main() -> ExitCode {
             (
                 "a_deleted_crd_takes_its_files_along",
                 life::a_deleted_crd_takes_its_files_along,
+            ),
+            (
+                "replicas_belong_to_the_autoscaler_while_there_is_one",
+                autoscale::replicas_belong_to_the_autoscaler,
             ),
             (
                 "every_object_is_one_faithful_file",

@@ -162,6 +162,10 @@ const ALLOCATED: [&str; 5] = [
 /// Every file that a mirror of these objects holds, by path below the prefix.
 pub fn expected_files(objects: Vec<(Arc<ApiType>, Value)>, key: &[u8]) -> BTreeMap<String, Value> {
     let mut files = BTreeMap::new();
+    let scaled: Vec<Value> = objects
+        .iter()
+        .filter_map(|(api_type, object)| scaled_workload(api_type, object))
+        .collect();
     for (api_type, mut object) in objects {
         let resource = api_type.resource_and_group();
         let dropped = DROPPED_TYPES.contains(&&*resource) || resource.ends_with("metrics.k8s.io");
@@ -171,6 +175,16 @@ pub fn expected_files(objects: Vec<(Arc<ApiType>, Value)>, key: &[u8]) -> BTreeM
         object["apiVersion"] = api_type.api_version().into();
         object["kind"] = (*api_type.kind).into();
         strip(&resource, &mut object, key);
+        let group = &*api_type.group;
+        let (kind, metadata) = (&object["kind"], &object["metadata"]);
+        if scaled.contains(&json!([
+            group,
+            kind,
+            metadata["namespace"],
+            metadata["name"]
+        ])) {
+            remove(&mut object, &["spec", "replicas"]);
+        }
         let name = object["metadata"]["name"]
             .as_str()
             .unwrap_or_default()
@@ -182,6 +196,17 @@ pub fn expected_files(objects: Vec<(Arc<ApiType>, Value)>, key: &[u8]) -> BTreeM
         files.insert(path, object);
     }
     files
+}
+
+/// Group, kind, namespace and name of the workload that an autoscaler scales.
+fn scaled_workload(api_type: &ApiType, autoscaler: &Value) -> Option<Value> {
+    let target = &autoscaler["spec"]["scaleTargetRef"];
+    (&*api_type.resource == "horizontalpodautoscalers").then(|| {
+        let version = target["apiVersion"].as_str().unwrap_or_default();
+        let group = version.split_once('/').map_or("", |(group, _)| group);
+        let namespace = &autoscaler["metadata"]["namespace"];
+        json!([group, target["kind"], namespace, target["name"]])
+    })
 }
 
 /// Takes from a live object what is in no file, and replaces Secret values by their digests.

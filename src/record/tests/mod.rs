@@ -1,15 +1,18 @@
 //! What the recorder decides, event by event.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::recorder::{Batch, Effect, Feed, FeedId, Input, Recorder, RecorderOptions, Served};
-use super::stage::{Action, Content, Removal, Staged};
-use super::window::WindowOptions;
 use crate::cluster::{Cause, Scope};
+use crate::filter::ScaleTarget;
 use crate::mirror::{BlobId, Index};
 use crate::object::{ApiType, ObjectKey};
+use crate::record::autoscale::Generation;
+use crate::record::events::{Batch, Effect, Feed, FeedId, Input, Served};
+use crate::record::recorder::{Recorder, RecorderOptions};
+use crate::record::stage::{Action, Content, Removal, Staged};
+use crate::record::window::WindowOptions;
 
 const CONFIG_MAPS: FeedId = FeedId(1);
 const NAMESPACES: FeedId = FeedId(2);
@@ -44,6 +47,7 @@ fn feeds() -> Vec<Feed> {
             id,
             api_type,
             scope: Scope::Cluster,
+            scalable: false,
         })
         .into()
 }
@@ -78,8 +82,13 @@ fn staged(key: ObjectKey, text: &str) -> Staged {
         },
         terminating: false,
         managed_fields: None,
+        replicas: None,
+        scales: None,
     }
 }
+
+mod autoscale;
+mod damping;
 
 /// A recorder, its clock, and what it asked for.
 struct Rig {
@@ -90,6 +99,11 @@ struct Rig {
     withheld: usize,
     synced: bool,
     undiscovered: u32,
+    damped: Vec<(Arc<str>, bool)>,
+    /// The generations of autoscaled workloads, as the pipelines get them.
+    started: Vec<Generation>,
+    /// When the batches came.
+    commits: Vec<Duration>,
 }
 
 impl Rig {
@@ -101,30 +115,43 @@ impl Rig {
 
     /// Before discovery has spoken.
     fn bare(index: Index) -> Self {
+        Self::with(index, true, HashMap::new())
+    }
+
+    fn with(index: Index, damping: bool, autoscalers: HashMap<Arc<str>, ScaleTarget>) -> Self {
         let options = RecorderOptions {
             window: WindowOptions::default(),
             sync_timeout: Duration::from_secs(60),
+            damping,
         };
         Self {
-            recorder: Recorder::new(options, index),
+            recorder: Recorder::new(options, index, autoscalers),
+            started: Vec::new(),
+            commits: Vec::new(),
             now: Duration::ZERO,
             batches: Vec::new(),
             relists: Vec::new(),
             withheld: 0,
             synced: false,
             undiscovered: 0,
+            damped: Vec::new(),
         }
     }
 
     /// A rig whose first sync found exactly what `index` holds.
     fn synced(files: &[(ObjectKey, &str)]) -> Self {
+        Self::synced_and(files, true)
+    }
+
+    fn synced_and(files: &[(ObjectKey, &str)], damping: bool) -> Self {
         let mut index = Index::default();
         for (key, text) in files {
             index.insert(&key.path(), BlobId::of(text.as_bytes()));
         }
-        let mut rig = Self::new(index);
+        let mut rig = Self::with(index, damping, HashMap::new());
+        rig.step(Input::Served(served()));
         for feed in [CONFIG_MAPS, NAMESPACES, DEFINITIONS] {
-            rig.step(Input::Restarted(feed));
+            rig.step(Input::Restarted(feed, 1));
             let ours = feeds().into_iter().find(|f| f.id == feed).unwrap().api_type;
             for (key, text) in files.iter().filter(|(key, _)| key.api_type == ours) {
                 rig.step(Input::Staged(feed, staged(key.clone(), text)));
@@ -146,6 +173,7 @@ impl Rig {
                 match effect {
                     Effect::Commit(batch) => {
                         self.batches.push(batch);
+                        self.commits.push(self.now);
                         inputs.push(Input::Committed);
                     }
                     Effect::Relist(feed) => self.relists.push(feed),
@@ -153,6 +181,8 @@ impl Rig {
                     Effect::Synced => self.synced = true,
                     Effect::DiscoveryOverdue => self.undiscovered += 1,
                     Effect::Spill(_) => {}
+                    Effect::Autoscaled(generation) => self.started.push(generation),
+                    Effect::Damped { path, damped } => self.damped.push((path, damped)),
                 }
             }
         }
@@ -178,11 +208,23 @@ impl Rig {
     }
 
     fn list(&mut self, feed: FeedId, objects: &[(ObjectKey, &str)]) {
-        self.step(Input::Restarted(feed));
+        self.step(Input::Restarted(feed, 1));
         for (key, text) in objects {
             self.step(Input::Staged(feed, staged(key.clone(), text)));
         }
         self.step(Input::Complete(feed, "9".to_owned()));
+    }
+
+    /// The files that the batches made, by path.
+    fn files(&self) -> BTreeMap<Arc<str>, BlobId> {
+        let mut files = BTreeMap::new();
+        for change in self.batches.iter().flat_map(|batch| &batch.changes) {
+            match &change.action {
+                Action::Put { blob_id, .. } => files.insert(change.path.clone(), *blob_id),
+                Action::Remove(_) => files.remove(&change.path),
+            };
+        }
+        files
     }
 
     fn paths(&self) -> Vec<Vec<String>> {
@@ -339,7 +381,7 @@ fn the_last_writer_of_a_batch_wins_and_a_recreated_object_is_named() {
 fn an_aborted_list_deletes_nothing() {
     // kube-rs' consumers lose deletions or objects here: a restart before completion must forget.
     let mut rig = Rig::synced(&[(map("a"), "1"), (map("b"), "1")]);
-    rig.step(Input::Restarted(CONFIG_MAPS));
+    rig.step(Input::Restarted(CONFIG_MAPS, 1));
     rig.step(Input::Staged(CONFIG_MAPS, staged(map("a"), "1")));
     rig.step(Input::Unknown(CONFIG_MAPS, Cause::Unreachable));
     rig.pass(100);
@@ -577,14 +619,7 @@ fn the_order_of_arrival_and_the_batching_do_not_change_what_is_written() {
             rig.pass(pause);
         }
         rig.pass(60);
-        let mut files = std::collections::BTreeMap::new();
-        for change in rig.batches.iter().flat_map(|batch| &batch.changes) {
-            match &change.action {
-                Action::Put { blob_id, .. } => files.insert(change.path.clone(), *blob_id),
-                Action::Remove(_) => files.remove(&change.path),
-            };
-        }
-        finals.push(files);
+        finals.push(rig.files());
     }
     assert_eq!(finals[0], finals[1]);
     assert_eq!(finals[0], finals[2]);
