@@ -43,6 +43,11 @@
 //!   booleans their text in Go and Python; null adds nothing. It is encrypted like a value, its
 //!   additional data being `lastmodified`. No key and no boundary between two leaves goes into it:
 //!   text that is not encrypted can be moved from one leaf to the next unnoticed.
+//!   Nor does a value's type: text of digits can be made a number.
+//! - The length of each value can be read off the file.
+//! - What `sops` prints in YAML is not always what it decrypted: text of several lines that begins
+//!   with a tab comes out as null, the key `<<` unquoted (3.13.3). Live Secrets have neither, their
+//!   values being base64, but an annotation may; `--output-type json` is right, and so is Flux.
 //! - Whoever knows the recipients can write a new file: `sops` proves no author.
 //!
 //! Flux turns a file into JSON and decrypts that, without a look at the MAC:

@@ -94,7 +94,7 @@ fn has_number_over_i64(value: &Value) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
     #[test]
     fn what_was_sealed_is_opened(value in any_secret(), random: [u8; 32]) {
@@ -121,9 +121,10 @@ proptest! {
             "data": { "a": text }, "stringData": { "b": [lines], "c": { "d": text } },
         });
         let file = sealed_with(&value, random).unwrap();
+        let always = sealed(&json!({}));
         for window in text.as_bytes().windows(8).chain(lines.as_bytes().windows(8)) {
             // Those that are there whatever the value is.
-            let is_ours = memchr::memmem::find(&sealed(&json!({})), window).is_some();
+            let is_ours = memchr::memmem::find(&always, window).is_some();
             prop_assert!(is_ours || memchr::memmem::find(&file, window).is_none());
         }
     }
@@ -153,7 +154,7 @@ proptest! {
     }
 }
 
-/// Every bit that changes another letter, in each encrypted text and each open value.
+/// Another letter, and the other case, in each encrypted text and each open value.
 #[test]
 fn a_flipped_byte_is_noticed() {
     let file = sealed(&secret());
@@ -170,7 +171,7 @@ fn a_flipped_byte_is_noticed() {
         });
         let end = offset + line.trim_end_matches(['\n', '"']).len();
         for at in value_at.map_or(0..0, |at| offset + at..end) {
-            for bit in [0, 1, 5, 7] {
+            for bit in [0, 5] {
                 let mut bytes = file.clone();
                 bytes[at] ^= 1 << bit;
                 // `True` is `true`, and is not encrypted.
@@ -184,7 +185,7 @@ fn a_flipped_byte_is_noticed() {
         }
         offset += line.len();
     }
-    assert!(flipped > 4000, "{flipped}");
+    assert!(flipped > 2000, "{flipped}");
 }
 
 #[test]

@@ -301,6 +301,17 @@ const PLANTED: &[(&str, &str, &str)] = &[
         "use saphyr_parser::Parser;",
         "one reader of data",
     ),
+    ("sops/seal.rs", "use age::Encryptor;", "one file knows it"),
+    (
+        "record/stage.rs",
+        "use aes_gcm::AesGcm;",
+        "only room that encrypts",
+    ),
+    (
+        "sops/seal.rs",
+        "fn f() { getrandom::fill(x) }",
+        "this code is pure",
+    ),
     // Pure and blocking code.
     ("object/mod.rs", "use std::fs::File;", "this code is pure"),
     ("object/mod.rs", "use std::fs;", "this code is pure"),
