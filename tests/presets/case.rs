@@ -77,7 +77,7 @@ pub(crate) struct Case {
     pub(crate) expect: Expect,
 }
 
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 enum Operation {
     Apply,
     #[default]
@@ -161,96 +161,141 @@ impl CaseFile {
         definitions.extend(namespaces.into_iter().map(
             |name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }),
         ));
-        plane.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": definitions }))?;
+        plane.apply(&list(&definitions))?;
+        // kubectl gives up on a CRD that has no conditions yet.
         let wait = ["wait", "crd", "--all", "--for=condition=Established"];
-        if definitions
+        let new_types = definitions
             .iter()
-            .any(|object| object["kind"] == "CustomResourceDefinition")
-        {
-            plane.kubectl(wait)?.success()?;
+            .any(|object| object["kind"] == "CustomResourceDefinition");
+        if new_types {
+            wait_for_success("the CRDs", SETTLE, || plane.kubectl(wait)?.success())?;
         }
         Ok(())
     }
 
-    /// Writes every object under its managers and reads it back.
+    /// Writes every object under its managers and reads all back.
     pub(crate) fn write(&self, plane: &ControlPlane) -> Result<Vec<Object>> {
+        let mut writers: BTreeMap<(Operation, &str), Vec<&Case>> = BTreeMap::new();
+        for case in &self.cases {
+            let writer = (case.operation, &*case.manager);
+            writers.entry(writer).or_default().push(case);
+        }
+        for ((operation, manager), cases) in writers {
+            create(plane, operation, manager, &cases)?;
+        }
+        for case in &self.cases {
+            case.change(plane).context(&case.description)?;
+        }
+        let objects: Vec<Value> = self.cases.iter().map(Case::object).collect();
+        let get = plane
+            .kubectl_as(ADMIN)?
+            .args(["get", "--show-managed-fields", "-o", "json", "-f", "-"])
+            .stdin(list(&objects).to_string());
+        let lives: Value =
+            serde_json::from_str(&get.run()?.success()?).context("kubectl's JSON")?;
+        let lives = match lives["items"].as_array() {
+            Some(items) => items.clone(),
+            None => vec![lives],
+        };
         let mut types = Types::default();
-        self.cases
-            .iter()
-            .map(|case| {
-                let (live, api_type) = case.write(plane, &mut types).context(&case.description)?;
-                let text = |field: &str| live["metadata"][field].as_str();
-                let key = ObjectKey {
-                    api_type,
-                    namespace: text("namespace").map(Into::into),
-                    name: text("name").unwrap_or_default().into(),
-                };
-                Ok(Object {
-                    case: case.clone(),
-                    live,
-                    key,
-                })
-            })
-            .collect()
+        let mut written = Vec::new();
+        for (case, live) in self.cases.iter().zip(lives) {
+            let text = |field: &str| live["metadata"][field].as_str();
+            let key = ObjectKey {
+                api_type: types.of(plane, &live).context(&case.description)?,
+                namespace: text("namespace").map(Into::into),
+                name: text("name").unwrap_or_default().into(),
+            };
+            let name = &case.object["metadata"]["name"];
+            if live["metadata"]["name"] != *name || live["kind"] != case.object["kind"] {
+                return Err(Failure::new(format!("read {key} for {name}")));
+            }
+            let case = case.clone();
+            written.push(Object { case, live, key });
+        }
+        if written.len() == self.cases.len() {
+            Ok(written)
+        } else {
+            Err(Failure::new("kubectl read fewer objects than there are"))
+        }
     }
 }
 
-impl Case {
-    fn write(&self, plane: &ControlPlane, types: &mut Types) -> Result<(Value, Arc<ApiType>)> {
-        let mut object = self.object.clone();
-        for owner in object["metadata"]["ownerReferences"]
-            .as_array_mut()
-            .into_iter()
-            .flatten()
-        {
-            if owner.get("uid").is_none() {
-                owner["uid"] = "00000000-0000-4000-8000-000000000000".into();
-            }
-        }
-        let kubectl = |args: &[&str]| -> Result<Program> {
-            let kubectl = plane.kubectl_as(ADMIN)?.args(args);
-            Ok(kubectl.args(["-f", "-"]).stdin(object.to_string()))
+fn list(items: &[Value]) -> Value {
+    json!({ "apiVersion": "v1", "kind": "List", "items": items })
+}
+
+/// Creates what one manager creates: by one call, and where that fails one by one.
+fn create(
+    plane: &ControlPlane,
+    operation: Operation,
+    manager: &str,
+    cases: &[&Case],
+) -> Result<()> {
+    let kubectl = |objects: &[Value]| -> Result<Program> {
+        let kubectl = plane.kubectl_as(ADMIN)?;
+        let kubectl = match operation {
+            Operation::Update => kubectl.arg("create"),
+            Operation::Apply => kubectl.args(["apply", "--server-side", "--force-conflicts"]),
         };
-        let by = |manager: &str| format!("--field-manager={manager}");
-        let create = match self.operation {
-            Operation::Update => kubectl(&["create", &by(&self.manager)])?,
-            Operation::Apply => kubectl(&[
-                "apply",
-                "--server-side",
-                "--force-conflicts",
-                &by(&self.manager),
-            ])?,
-        };
-        wait_for_success("its creation", SETTLE, || {
+        let by = format!("--field-manager={manager}");
+        Ok(kubectl
+            .args([&by, "-f", "-"])
+            .stdin(list(objects).to_string()))
+    };
+    let objects: Vec<Value> = cases.iter().map(|case| case.object()).collect();
+    if kubectl(&objects)?.run()?.code == Some(0) {
+        return Ok(());
+    }
+    for case in cases {
+        let create = kubectl(&[case.object()])?;
+        let done = wait_for_success("its creation", SETTLE, || {
             let done = create.run()?;
-            // What is invalid stays so; a type that has only just come does not.
-            if done.stderr.contains("is invalid") || done.stderr.contains("strict decoding") {
-                return Ok(Err(Failure::new(done.stderr)));
+            let said = &done.stderr;
+            if said.contains("(AlreadyExists)") {
+                // The first call made it.
+                return Ok(Ok(()));
             }
-            done.success().map(Ok)
-        })??;
+            // What is invalid stays so; a type that has only just come does not.
+            if said.contains("is invalid") || said.contains("strict decoding") {
+                return Ok(Err(Failure::new(said)));
+            }
+            done.success().map(|_| Ok(()))
+        });
+        done.and_then(|done| done).context(&case.description)?;
+    }
+    Ok(())
+}
+
+impl Case {
+    /// The object with the uids of its owners.
+    fn object(&self) -> Value {
+        let mut object = self.object.clone();
+        let owners = object["metadata"]["ownerReferences"].as_array_mut();
+        for owner in owners.into_iter().flatten() {
+            owner["uid"] = "00000000-0000-4000-8000-000000000000".into();
+        }
+        object
+    }
+
+    /// Writes its status, and what others change of it.
+    fn change(&self, plane: &ControlPlane) -> Result<()> {
+        let patch = |manager: &str, patch: &Value, subresource: &[&str]| -> Result<()> {
+            let kubectl = plane.kubectl_as(ADMIN)?;
+            let patch = format!("--patch={patch}");
+            let by = format!("--field-manager={manager}");
+            let kubectl = kubectl.args(["patch", "--type=merge", &patch, &by, "-f", "-"]);
+            let kubectl = kubectl.args(subresource).stdin(self.object().to_string());
+            kubectl.run()?.success().map(drop)
+        };
         if let Some(status) = &self.status {
-            let patch = format!("--patch={}", json!({ "status": status }));
-            let by = by(&self.manager);
-            kubectl(&["patch", "--type=merge", "--subresource=status", &patch, &by])?
-                .run()?
-                .success()?;
+            let status = json!({ "status": status });
+            patch(&self.manager, &status, &["--subresource=status"])?;
         }
         for afterwards in &self.afterwards {
-            let patch = format!("--patch={}", afterwards.patch);
-            kubectl(&["patch", "--type=merge", &patch, &by(&afterwards.manager)])?
-                .run()?
-                .success()?;
+            patch(&afterwards.manager, &afterwards.patch, &[])?;
         }
-        let get = kubectl(&["get", "--show-managed-fields", "-o", "json"])?;
-        let live = get.run()?.success()?;
-        let mut live: Value = serde_json::from_str(&live).context("kubectl's JSON")?;
-        // One object read from a stream comes as a List of one.
-        if live["kind"] == "List" {
-            live = live["items"][0].take();
-        }
-        let api_type = types.of(plane, &live)?;
-        Ok((live, api_type))
+        Ok(())
     }
 }
 
