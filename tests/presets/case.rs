@@ -4,6 +4,7 @@
 //!
 //! ```yaml
 //! crds: [argo-cd]    # folders of STRANDLINE_CRDS_DIR whose CRDs are applied first
+//! acid: [a.yaml]     # files of STRANDLINE_ACID_DIR whose CRDs are applied too
 //! setup: [{…}]       # objects to apply first: stand-in CRDs
 //! ```
 //!
@@ -42,7 +43,7 @@ use crate::expect::Expect;
 use crate::support::acid::manifests;
 use crate::support::plane::{ADMIN, ControlPlane};
 use crate::support::program::Program;
-use crate::support::{Context as _, Failure, Result, wait_for_success};
+use crate::support::{Context as _, Failure, Result, Unavailable, folder, wait_for_success};
 
 /// How long a new type may answer 404 or 429.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -58,6 +59,8 @@ pub(crate) struct CaseFile {
 struct Preparation {
     #[serde(default)]
     crds: Vec<String>,
+    #[serde(default)]
+    acid: Vec<String>,
     #[serde(default)]
     setup: Vec<Value>,
 }
@@ -132,27 +135,30 @@ impl CaseFile {
     }
 
     /// Applies CRDs, waits until they are Established, and makes what else the cases lie in.
-    pub(crate) fn prepare(&self, plane: &ControlPlane, crds: &Path) -> Result<()> {
-        let mut definitions = Vec::new();
-        for folder in &self.preparation.crds {
-            for path in manifests(&crds.join(folder))? {
-                let text = std::fs::read(&path).context(path.display())?;
-                let documents = canonical::read_all(&text).context(path.display())?;
-                let values = documents.into_iter().map(|document| document.value);
-                definitions.extend(values.filter(|v| v["kind"] == "CustomResourceDefinition"));
-            }
+    pub(crate) fn prepare(&self, plane: &ControlPlane) -> Result<(), Unavailable> {
+        let Preparation { crds, acid, setup } = &self.preparation;
+        let mut paths = Vec::new();
+        for name in crds {
+            paths.extend(manifests(&folder("STRANDLINE_CRDS_DIR")?.join(name))?);
         }
-        if definitions.is_empty() && !self.preparation.crds.is_empty() {
-            return Err(Failure::new(format!(
-                "no CRD in {:?}",
-                self.preparation.crds
-            )));
+        for name in acid {
+            paths.push(folder("STRANDLINE_ACID_DIR")?.join(name));
+        }
+        let mut definitions = Vec::new();
+        for path in &paths {
+            let text = std::fs::read(path).context(path.display())?;
+            let documents = canonical::read_all(&text).context(path.display())?;
+            let values = documents.into_iter().map(|document| document.value);
+            definitions.extend(values.filter(|v| v["kind"] == "CustomResourceDefinition"));
+        }
+        if definitions.is_empty() && !paths.is_empty() {
+            return Err(Failure::new(format!("no CRD in {paths:?}")).into());
         }
         for definition in &mut definitions {
             // No conversion webhook runs; the API server itself would ask it for ever.
             definition["spec"]["conversion"] = json!({ "strategy": "None" });
         }
-        definitions.extend(self.preparation.setup.iter().cloned());
+        definitions.extend(setup.iter().cloned());
         let namespaces: BTreeSet<&str> = self
             .cases
             .iter()

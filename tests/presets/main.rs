@@ -27,7 +27,7 @@ use mirror::Mirror;
 use rules::{Outcome, Shipped};
 use support::plane::{ControlPlane, Options};
 use support::suite::{self, BoxedTest, skipped};
-use support::{Failure, Result, Unavailable, folder};
+use support::{Failure, Result, Unavailable};
 
 fn main() -> ExitCode {
     let mut tests: Vec<(String, BoxedTest)> = Vec::new();
@@ -45,13 +45,12 @@ fn main() -> ExitCode {
 /// Writes a preset's cases into the cluster, records it, and holds each file against its
 /// expectation.
 fn a_preset(plane: &ControlPlane, preset: &Shipped) -> suite::Outcome {
-    let crds = match folder("STRANDLINE_CRDS_DIR") {
-        Ok(crds) => crds,
+    let file = CaseFile::read(&cases(), &preset.name)?;
+    match file.prepare(plane) {
+        Ok(()) => {}
         Err(Unavailable::Missing(reason)) => return skipped(&preset.name, &reason),
         Err(Unavailable::Broken(failure)) => return Err(failure.into()),
-    };
-    let file = CaseFile::read(&cases(), &preset.name)?;
-    file.prepare(plane, &crds)?;
+    }
     let written = file.write(plane)?;
 
     let mirror = Mirror::new(plane)?;
