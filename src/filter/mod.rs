@@ -32,3 +32,4 @@ pub use digest::{DigestKey, DigestKeyError};
 pub use path::{FieldPath, FieldPathError, Segment};
 pub use plan::TypePlan;
 pub use rules::{RuleInfo, RuleName, Rules, RulesError};
+pub use selector::{LabelSelector, SelectorError};

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors>.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct LabelSelector(pub(super) Vec<Requirement>);
+pub struct LabelSelector(pub(super) Vec<Requirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Requirement {
@@ -25,7 +25,7 @@ pub(super) struct Requirement {
 /// Text that is not a label selector.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("label selector '{selector}': expected {expected} at '{at}'")]
-pub(super) struct SelectorError {
+pub struct SelectorError {
     selector: String,
     at: String,
     expected: &'static str,
@@ -62,8 +62,13 @@ fn error(selector: &str, at: &str, expected: &'static str) -> SelectorError {
 }
 
 impl LabelSelector {
-    /// Whether the labels of an object fit.
-    pub(super) fn matches(&self, labels: Option<&Value>) -> bool {
+    /// Reads a selector; the error says what is expected where.
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
+        Self::try_from(text.to_owned())
+    }
+
+    /// Whether the labels of an object (its `metadata.labels`) fit.
+    pub fn matches(&self, labels: Option<&Value>) -> bool {
         self.0.iter().all(|requirement| requirement.matches(labels))
     }
 }
