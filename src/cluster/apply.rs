@@ -11,7 +11,6 @@ use std::time::Duration;
 use http::{Method, Request, header};
 use kube::client::Body;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::api::{ApiError, Failure, collect, describe, excerpt};
 use super::client::{Cluster, Kind};
@@ -165,35 +164,37 @@ impl Writer {
     }
 
     /// Creates the object; returns it as the server keeps it. `body` is JSON.
-    pub async fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<Value, Refusal> {
+    pub async fn create(&self, key: &ObjectKey, body: &[u8]) -> Result<RawObject, Refusal> {
         let path = format!("{}?{}", collection_path(key), self.query("Strict"));
-        self.write(Method::POST, path, "application/json", body)
+        self.write(Method::POST, key, path, "application/json", body)
             .await
     }
 
     /// Sends the whole object by server-side apply, taking over fields that others own.
     ///
     /// <https://kubernetes.io/docs/reference/using-api/server-side-apply/>
-    pub async fn apply(&self, key: &ObjectKey, body: &[u8]) -> Result<Value, Refusal> {
+    pub async fn apply(&self, key: &ObjectKey, body: &[u8]) -> Result<RawObject, Refusal> {
         let path = format!("{}?force=true&{}", object_path(key), self.query("Strict"));
         // JSON is YAML.
-        self.write(Method::PATCH, path, "application/apply-patch+yaml", body)
+        self.write(Method::PATCH, key, path, "application/apply-patch+yaml", body)
             .await
     }
 
     /// Sends a JSON merge patch.
-    pub async fn merge(&self, key: &ObjectKey, body: &[u8]) -> Result<Value, Refusal> {
+    pub async fn merge(&self, key: &ObjectKey, body: &[u8]) -> Result<RawObject, Refusal> {
         let path = format!("{}?{}", object_path(key), self.query("Strict"));
-        self.write(Method::PATCH, path, "application/merge-patch+json", body)
+        self.write(Method::PATCH, key, path, "application/merge-patch+json", body)
             .await
     }
 
-    /// Every live object of a type, in one namespace or in all; none where the type is not served.
+    /// Hands on every live object of a type, in one namespace or in all, a page at a time; nothing
+    /// where the type is not served. An object may come twice where the list took too long.
     pub async fn list(
         &self,
-        api_type: &std::sync::Arc<ApiType>,
+        api_type: &ApiType,
         namespace: Option<&str>,
-    ) -> Result<Vec<RawObject>, ApiError> {
+        each: &mut (dyn FnMut(RawObject) + Send),
+    ) -> Result<(), ApiError> {
         #[derive(Deserialize)]
         struct List {
             #[serde(default)]
@@ -210,7 +211,6 @@ impl Writer {
             None => Scope::Cluster,
         };
         let base = reflector::path(api_type, &scope);
-        let mut objects = Vec::new();
         let mut next = String::new();
         loop {
             let mut path = format!("{base}?limit={PAGE}");
@@ -220,9 +220,8 @@ impl Writer {
             }
             let body = match self.list_page(&path).await {
                 Ok(body) => body,
-                Err(error) if error.failure == Failure::NotFound => return Ok(Vec::new()),
+                Err(error) if error.failure == Failure::NotFound => return Ok(()),
                 Err(error) if error.failure == Failure::Expired && !next.is_empty() => {
-                    objects.clear();
                     next.clear();
                     continue;
                 }
@@ -236,11 +235,11 @@ impl Writer {
             })?;
             for mut object in page.items.unwrap_or_default() {
                 object.stamp(api_type);
-                objects.push(object);
+                each(object);
             }
             next = page.metadata.next;
             if next.is_empty() {
-                return Ok(objects);
+                return Ok(());
             }
         }
     }
@@ -264,6 +263,16 @@ impl Writer {
         }
     }
 
+    /// The cluster that is written to.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// Whether writes are kept.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     /// What is served.
     pub async fn discover(&self) -> Result<Discovered, super::DiscoveryError> {
         self.cluster.discover(None).await
@@ -281,10 +290,11 @@ impl Writer {
     async fn write(
         &self,
         method: Method,
+        key: &ObjectKey,
         path: String,
         content_type: &'static str,
         body: &[u8],
-    ) -> Result<Value, Refusal> {
+    ) -> Result<RawObject, Refusal> {
         let call = Call {
             method,
             path,
@@ -292,7 +302,7 @@ impl Writer {
             body,
         };
         let answer = self.patiently(&call).await?;
-        serde_json::from_slice(&answer).map_err(|_| garbled())
+        RawObject::parse(&answer, &key.api_type).map_err(|_| garbled())
     }
 
     /// Repeats what may succeed later.
@@ -548,7 +558,7 @@ fn segment(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

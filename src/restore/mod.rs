@@ -1,0 +1,55 @@
+//! Restore: what a revision of the mirror holds, put back into a cluster.
+//!
+//! ```text
+//! Snapshot ──Source──▶ Files ─┐
+//! live cluster ──look──▶ Target ─┴─▶ Plan ──run──▶ Outcomes
+//! ```
+//!
+//! The plan is pure; [`run()`] alone writes, by `cluster::apply`. Nothing is kept between runs: what
+//! is done is what is live, so a run that was killed is finished by the next one. Nothing live is
+//! ever deleted.
+
+mod live;
+mod plan;
+mod run;
+mod source;
+
+use crate::cluster::{ApiError, DiscoveryError};
+use crate::mirror::MirrorError;
+
+pub use crate::cluster::apply::{Mode, Refusal, Writer};
+pub use live::{Comparer, look};
+pub use plan::{
+    Class, Difference, Facts, Files, Fill, Item, Live, Managed, Options, Owner, Plan, Recorded,
+    Selection, SelectionError, Stage, Target, TypeNames, Wanted, render,
+};
+pub use run::{Outcome, RunOptions, run};
+pub use source::{Loaded, Source, Unreadable};
+
+/// Why a restore cannot be planned. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The mirror cannot be read.
+    #[error("failed to read the mirror")]
+    Mirror(#[from] MirrorError),
+    /// What was asked for is not there.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    /// The target does not say what it serves.
+    #[error("failed to ask the target cluster for its types")]
+    Discovery(#[from] DiscoveryError),
+    /// The target does not say what is live.
+    #[error("failed to list what is live in the target cluster")]
+    List(#[from] ApiError),
+    /// The target refuses a look at an object.
+    #[error("failed to read {object} of the target cluster: {refusal}")]
+    Look {
+        /// Which one.
+        object: String,
+        /// What it says.
+        refusal: Refusal,
+    },
+    /// A file of the revision.
+    #[error(transparent)]
+    File(#[from] Unreadable),
+}
