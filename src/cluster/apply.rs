@@ -176,15 +176,27 @@ impl Writer {
     pub async fn apply(&self, key: &ObjectKey, body: &[u8]) -> Result<RawObject, Refusal> {
         let path = format!("{}?force=true&{}", object_path(key), self.query("Strict"));
         // JSON is YAML.
-        self.write(Method::PATCH, key, path, "application/apply-patch+yaml", body)
-            .await
+        self.write(
+            Method::PATCH,
+            key,
+            path,
+            "application/apply-patch+yaml",
+            body,
+        )
+        .await
     }
 
     /// Sends a JSON merge patch.
     pub async fn merge(&self, key: &ObjectKey, body: &[u8]) -> Result<RawObject, Refusal> {
         let path = format!("{}?{}", object_path(key), self.query("Strict"));
-        self.write(Method::PATCH, key, path, "application/merge-patch+json", body)
-            .await
+        self.write(
+            Method::PATCH,
+            key,
+            path,
+            "application/merge-patch+json",
+            body,
+        )
+        .await
     }
 
     /// Hands on every live object of a type, in one namespace or in all, a page at a time; nothing
@@ -330,11 +342,12 @@ impl Writer {
         if !call.content_type.is_empty() {
             request = request.header(header::CONTENT_TYPE, call.content_type);
         }
-        let request = request
-            .body(Body::from(call.body.to_vec()))
-            .map_err(|_| Refusal::Invalid {
-                reason: "its name cannot stand in a URL".to_owned(),
-            })?;
+        let request =
+            request
+                .body(Body::from(call.body.to_vec()))
+                .map_err(|_| Refusal::Invalid {
+                    reason: "its name cannot stand in a URL".to_owned(),
+                })?;
         let client = self.cluster.client_for(Kind::Short);
         let response = tokio::time::timeout(PATIENCE, client.send(request))
             .await
@@ -482,7 +495,10 @@ fn known_ending(message: &str) -> &'static str {
         ("provided port is already allocated", "is allocated already"),
         ("provided IP is already allocated", "is allocated already"),
         ("not in the valid range", "is not in the cluster's range"),
-        ("The range of valid ports is", "is not in the cluster's range"),
+        (
+            "The range of valid ports is",
+            "is not in the cluster's range",
+        ),
         ("The range of valid IPs is", "is not in the cluster's range"),
     ];
     ENDINGS
@@ -571,17 +587,38 @@ mod tests {
     fn a_refusal_never_quotes_a_value() {
         const SECRET: &str = "hunter2";
         let cases = [
-            (422, json!({"message": "x is invalid: hunter2", "details": {"causes": [
-                {"reason": "FieldValueInvalid", "field": "spec.password", "message": "Invalid value: \"hunter2\": must be longer"}]}})),
-            (422, json!({"details": {"causes": [
-                {"reason": "FieldValueInvalid", "field": "spec.x", "message": "Invalid value: \"hunter2\": field is immutable"}]}})),
-            (422, json!({"details": {"causes": [
-                {"reason": "FieldValueNotSupported", "field": "spec.x", "message": "Unsupported value: \"hunter2\": supported values: \"a\""}]}})),
-            (400, json!({"message": "Secret in version \"v1\" cannot be handled as a Secret: hunter2"})),
+            (
+                422,
+                json!({"message": "x is invalid: hunter2", "details": {"causes": [
+                {"reason": "FieldValueInvalid", "field": "spec.password", "message": "Invalid value: \"hunter2\": must be longer"}]}}),
+            ),
+            (
+                422,
+                json!({"details": {"causes": [
+                {"reason": "FieldValueInvalid", "field": "spec.x", "message": "Invalid value: \"hunter2\": field is immutable"}]}}),
+            ),
+            (
+                422,
+                json!({"details": {"causes": [
+                {"reason": "FieldValueNotSupported", "field": "spec.x", "message": "Unsupported value: \"hunter2\": supported values: \"a\""}]}}),
+            ),
+            (
+                400,
+                json!({"message": "Secret in version \"v1\" cannot be handled as a Secret: hunter2"}),
+            ),
             (400, json!({"message": "hunter2"})),
-            (403, json!({"message": "admission webhook \"w.example.com\" denied the request: hunter2"})),
-            (403, json!({"message": "deployments.apps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: hunter2"})),
-            (500, json!({"reason": "InternalError", "message": "hunter2"})),
+            (
+                403,
+                json!({"message": "admission webhook \"w.example.com\" denied the request: hunter2"}),
+            ),
+            (
+                403,
+                json!({"message": "deployments.apps \"a\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: hunter2"}),
+            ),
+            (
+                500,
+                json!({"reason": "InternalError", "message": "hunter2"}),
+            ),
         ];
         for (code, body) in cases {
             let text = of(code, &body).to_string();
@@ -591,30 +628,57 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_it_means() {
-        let cause = |reason: &str, message: &str| {
-            json!({"details": {"kind": "things", "causes": [{"reason": reason, "field": "spec.a", "message": message}]}})
-        };
+        let cause = |reason: &str, message: &str| json!({"details": {"kind": "things", "causes": [{"reason": reason, "field": "spec.a", "message": message}]}});
         let immutable = [
             cause("FieldValueInvalid", "Invalid value: 1: field is immutable"),
-            cause("FieldValueForbidden", "Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden"),
-            cause("FieldValueForbidden", "Forbidden: spec is immutable after creation except resources.requests"),
-            cause("FieldValueInvalid", "Invalid value: []string{\"10.0.0.1\"}: may not change once set"),
+            cause(
+                "FieldValueForbidden",
+                "Forbidden: updates to statefulset spec for fields other than 'replicas' are forbidden",
+            ),
+            cause(
+                "FieldValueForbidden",
+                "Forbidden: spec is immutable after creation except resources.requests",
+            ),
+            cause(
+                "FieldValueInvalid",
+                "Invalid value: []string{\"10.0.0.1\"}: may not change once set",
+            ),
         ];
         for body in immutable {
-            assert!(matches!(of(422, &body), Refusal::Immutable { .. }), "{body}");
+            assert!(
+                matches!(of(422, &body), Refusal::Immutable { .. }),
+                "{body}"
+            );
         }
         assert_eq!(
-            of(422, &cause("FieldValueInvalid", "Invalid value: 30000: provided port is already allocated")).to_string(),
+            of(
+                422,
+                &cause(
+                    "FieldValueInvalid",
+                    "Invalid value: 30000: provided port is already allocated"
+                )
+            )
+            .to_string(),
             "the server refuses it as invalid: spec.a is allocated already"
         );
-        assert_eq!(of(409, &json!({"reason": "AlreadyExists"})), Refusal::AlreadyExists);
+        assert_eq!(
+            of(409, &json!({"reason": "AlreadyExists"})),
+            Refusal::AlreadyExists
+        );
         assert_eq!(of(409, &json!({"reason": "Conflict"})), Refusal::Conflict);
-        assert_eq!(of(404, &json!({"details": {"kind": "namespaces"}})), Refusal::NoNamespace);
+        assert_eq!(
+            of(404, &json!({"details": {"kind": "namespaces"}})),
+            Refusal::NoNamespace
+        );
         assert_eq!(of(404, &json!({})), Refusal::NoType);
         let ending = json!({"details": {"causes": [{"reason": "NamespaceTerminating"}]}});
         assert_eq!(of(403, &ending), Refusal::NamespaceTerminating);
-        let busy = json!({"message": "storage is (re)initializing", "details": {"retryAfterSeconds": 1}});
-        assert!(matches!(of(429, &busy), Refusal::Unavailable { after: Some(_), .. }));
+        let busy =
+            json!({"message": "storage is (re)initializing", "details": {"retryAfterSeconds": 1}});
+        assert!(matches!(
+            of(429, &busy),
+            Refusal::Unavailable { after: Some(_), .. }
+        ));
     }
 
     #[test]

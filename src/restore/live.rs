@@ -55,7 +55,12 @@ impl Comparer {
     }
 
     /// How a live object differs from its file, and which of the file's owners it lacks.
-    pub fn compare(&self, key: &ObjectKey, file: Value, live: RawObject) -> (Difference, Vec<Owner>) {
+    pub fn compare(
+        &self,
+        key: &ObjectKey,
+        file: Value,
+        live: RawObject,
+    ) -> (Difference, Vec<Owner>) {
         let live = self.filtered(key, live);
         compare(key, file, live, self.autoscaled.contains(key))
     }
@@ -75,7 +80,8 @@ impl Comparer {
             Verdict::Drop { .. } => stripped(whole),
             Verdict::Keep { digested } => {
                 if digested > 0
-                    && let (Value::Object(mut whole), Value::Object(live)) = (whole, &mut live.value)
+                    && let (Value::Object(mut whole), Value::Object(live)) =
+                        (whole, &mut live.value)
                     && let Some(data) = whole.remove("data")
                 {
                     live.insert("data".to_owned(), data);
@@ -152,7 +158,10 @@ fn asks<'a>(files: &'a Files, discovered: &Discovered) -> Vec<Ask<'a>> {
     let mut types: BTreeMap<&Arc<ApiType>, Vec<&Recorded>> = BTreeMap::new();
     for recorded in files.selected.iter().chain(&files.context) {
         if discovered.serves(&recorded.key.api_type) {
-            types.entry(&recorded.key.api_type).or_default().push(recorded);
+            types
+                .entry(&recorded.key.api_type)
+                .or_default()
+                .push(recorded);
         }
     }
     let mut asks = Vec::new();
@@ -187,10 +196,13 @@ async fn answer(
     match ask {
         Ask::One(recorded) => {
             let key = &recorded.key;
-            let object = writer.get(key).await.map_err(|refusal| RestoreError::Look {
-                object: key.to_string(),
-                refusal,
-            })?;
+            let object = writer
+                .get(key)
+                .await
+                .map_err(|refusal| RestoreError::Look {
+                    object: key.to_string(),
+                    refusal,
+                })?;
             if let Some(object) = object {
                 found.push((key.path(), live(source, comparer, recorded, object)?));
             }
@@ -317,15 +329,16 @@ async fn owners(
         }
         let key = ObjectKey {
             api_type: Arc::clone(api_type),
-            namespace: namespace
-                .filter(|_| api_type.namespaced)
-                .map(Into::into),
+            namespace: namespace.filter(|_| api_type.namespaced).map(Into::into),
             name: owner.name.clone(),
         };
-        let object = writer.get(&key).await.map_err(|refusal| RestoreError::Look {
-            object: key.to_string(),
-            refusal,
-        })?;
+        let object = writer
+            .get(&key)
+            .await
+            .map_err(|refusal| RestoreError::Look {
+                object: key.to_string(),
+                refusal,
+            })?;
         let Some(object) = object else { continue };
         // The children of an owner that is being deleted go with it.
         if object.metadata_text("deletionTimestamp").is_none()

@@ -325,7 +325,8 @@ impl Run<'_> {
         if self.writer.mode() == Mode::Write
             && let Some(uid) = live.metadata_text("uid")
         {
-            self.uids().insert(owner_key_of(&item.recorded), uid.to_owned());
+            self.uids()
+                .insert(owner_key_of(&item.recorded), uid.to_owned());
         }
     }
 
@@ -447,7 +448,9 @@ impl Run<'_> {
             .collect();
         let mut waited = stream::iter(written)
             .map(|(at, item)| async move {
-                let established = self.wait_for(|| self.is_established(&item.recorded.key)).await;
+                let established = self
+                    .wait_for(|| self.is_established(&item.recorded.key))
+                    .await;
                 (at, item, established)
             })
             .buffer_unordered(CONCURRENT);
@@ -469,12 +472,14 @@ impl Run<'_> {
             return false;
         };
         let conditions = live.value.pointer("/status/conditions");
-        conditions.and_then(Value::as_array).is_some_and(|conditions| {
-            conditions.iter().any(|condition| {
-                condition.get("type") == Some(&json!("Established"))
-                    && condition.get("status") == Some(&json!("True"))
+        conditions
+            .and_then(Value::as_array)
+            .is_some_and(|conditions| {
+                conditions.iter().any(|condition| {
+                    condition.get("type") == Some(&json!("Established"))
+                        && condition.get("status") == Some(&json!("True"))
+                })
             })
-        })
     }
 
     /// Waits until each conversion webhook that is needed has a ready endpoint.
@@ -514,7 +519,9 @@ impl Run<'_> {
         };
         let mut ready = false;
         let mut each = |slice: RawObject| {
-            let label = slice.value.pointer("/metadata/labels/kubernetes.io~1service-name");
+            let label = slice
+                .value
+                .pointer("/metadata/labels/kubernetes.io~1service-name");
             let endpoints = slice.value.get("endpoints").and_then(Value::as_array);
             ready |= label == Some(&json!(name))
                 && endpoints.into_iter().flatten().any(|endpoint| {

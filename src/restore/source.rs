@@ -84,9 +84,10 @@ impl Source {
                 );
             for file in &directory.files {
                 // A name too long for a path is known when the file is read.
-                let may_be_meant = file.name.as_ref().is_none_or(|name| {
-                    selection.may_hold(names, file.namespace.as_deref(), name)
-                });
+                let may_be_meant = file
+                    .name
+                    .as_ref()
+                    .is_none_or(|name| selection.may_hold(names, file.namespace.as_deref(), name));
                 if !may_be_meant && !is_context {
                     continue;
                 }
@@ -186,7 +187,10 @@ impl Source {
     fn name_types(&self, directories: &mut BTreeMap<String, Directory>) {
         let mut names: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
         let definitions = directories.get("customresourcedefinitions.apiextensions.k8s.io");
-        for file in definitions.into_iter().flat_map(|definitions| &definitions.files) {
+        for file in definitions
+            .into_iter()
+            .flat_map(|definitions| &definitions.files)
+        {
             let object = self.bytes(file.blob_id, &file.path);
             let Some(object) = object.ok().and_then(|bytes| canonical::read(&bytes).ok()) else {
                 continue;
@@ -204,7 +208,10 @@ impl Source {
             }
         }
         for directory in directories.values_mut() {
-            let of = (directory.names.group.clone(), directory.names.resource.clone());
+            let of = (
+                directory.names.group.clone(),
+                directory.names.resource.clone(),
+            );
             directory.names.aliases = names.remove(&of).unwrap_or_default();
             let first = directory.files.first();
             let bytes = first.and_then(|file| self.bytes(file.blob_id, &file.path).ok());
@@ -222,8 +229,12 @@ impl Source {
         };
         let bytes = self.bytes(file.blob_id, &file.path)?;
         let object = self.read(&bytes, &file.path)?;
-        let key = key_of(&object, names, file.namespace.is_some() || file.path.starts_with("namespaces/"))
-            .ok_or_else(|| unreadable("it holds no object with apiVersion, kind and name"))?;
+        let key = key_of(
+            &object,
+            names,
+            file.namespace.is_some() || file.path.starts_with("namespaces/"),
+        )
+        .ok_or_else(|| unreadable("it holds no object with apiVersion, kind and name"))?;
         if key.path() != file.path {
             return Err(unreadable("it holds another object than its path says"));
         }

@@ -65,7 +65,10 @@ pub fn compare(
 }
 
 fn take_owners(object: &mut Value) -> Vec<Owner> {
-    let owners = references(object).into_iter().map(|(owner, _)| owner).collect();
+    let owners = references(object)
+        .into_iter()
+        .map(|(owner, _)| owner)
+        .collect();
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("ownerReferences");
     }
@@ -108,7 +111,8 @@ fn differing(file: &Value, live: &Value, place: &mut String, fields: &mut Vec<St
     let length = place.len();
     match (file, live) {
         (Value::Object(file), Value::Object(live)) => {
-            let keys: std::collections::BTreeSet<&String> = file.keys().chain(live.keys()).collect();
+            let keys: std::collections::BTreeSet<&String> =
+                file.keys().chain(live.keys()).collect();
             for field in keys {
                 if field.contains(['.', '/']) {
                     place.push_str(&format!("[\"{field}\"]"));

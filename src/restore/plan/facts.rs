@@ -118,9 +118,7 @@ impl Facts {
             && let Some(place) = digested_place(object)
         {
             let from = value_holder(&owners, &annotation);
-            facts.needs_value = Some(format!(
-                "{place} is a digest; needs its value from {from}"
-            ));
+            facts.needs_value = Some(format!("{place} is a digest; needs its value from {from}"));
         }
         facts.owners = owners;
         facts
@@ -223,13 +221,15 @@ fn system_made(key: &ObjectKey, object: &Value) -> Option<&'static str> {
     let name = &*key.name;
     match (&*key.api_type.group, &*key.api_type.resource) {
         // https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-role-bindings
-        ("rbac.authorization.k8s.io", _) => {
-            (text(labels, "kubernetes.io/bootstrapping") == Some("rbac-defaults"))
-                .then_some("bootstrap RBAC of the API server")
-        }
+        ("rbac.authorization.k8s.io", _) => (text(labels, "kubernetes.io/bootstrapping")
+            == Some("rbac-defaults"))
+        .then_some("bootstrap RBAC of the API server"),
         ("apiregistration.k8s.io", "apiservices") => {
-            let automanaged = labels
-                .is_some_and(|labels| labels.get("kube-aggregator.kubernetes.io/automanaged").is_some());
+            let automanaged = labels.is_some_and(|labels| {
+                labels
+                    .get("kube-aggregator.kubernetes.io/automanaged")
+                    .is_some()
+            });
             let local = object.pointer("/spec/service").is_none_or(Value::is_null);
             (automanaged || local).then_some("registered by the API server for its own groups")
         }
@@ -341,7 +341,11 @@ fn value_holder<'a>(owners: &[Owner], annotation: &dyn Fn(&str) -> Option<&'a st
     if let Some(name) = annotation("cert-manager.io/certificate-name") {
         return format!("cert-manager, which makes it of Certificate {name}");
     }
-    if let Some(owner) = owners.iter().find(|owner| owner.controller).or(owners.first()) {
+    if let Some(owner) = owners
+        .iter()
+        .find(|owner| owner.controller)
+        .or(owners.first())
+    {
         return format!("{owner}, which owns it");
     }
     "whoever holds it".to_owned()

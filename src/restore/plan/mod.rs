@@ -22,7 +22,7 @@ use crate::filter::ScaleTarget;
 pub use compare::{Difference, compare};
 pub use facts::{Definition, Facts, Managed, Owner, Recorded};
 pub use order::{Stage, is_root};
-pub use render::{Fill, link, references, render, suspend};
+pub use render::{Fill, link, references, render};
 pub use select::{Selection, SelectionError, TypeNames, Wanted};
 
 /// What the user allows.
@@ -179,10 +179,9 @@ impl Class {
             Self::Unserved { served } if served.is_empty() => {
                 "the target does not serve its type, and its CRD is not in this revision".to_owned()
             }
-            Self::Unserved { served } => format!(
-                "the target serves its type only as {}",
-                served.join(", ")
-            ),
+            Self::Unserved { served } => {
+                format!("the target serves its type only as {}", served.join(", "))
+            }
             Self::Blocked { reason } => reason.clone(),
         }
     }
@@ -498,9 +497,11 @@ impl<'a> Planner<'a> {
             .filter(|recorded| {
                 let is_namespace = &*recorded.key.api_type.resource == "namespaces";
                 (is_namespace && namespaces.contains(&recorded.key.name))
-                    || recorded.facts.definition.as_ref().is_some_and(|d| {
-                        types.contains(&(d.group.clone(), d.resource.clone()))
-                    })
+                    || recorded
+                        .facts
+                        .definition
+                        .as_ref()
+                        .is_some_and(|d| types.contains(&(d.group.clone(), d.resource.clone())))
             })
             .collect()
     }
@@ -539,8 +540,8 @@ impl<'a> Planner<'a> {
         }
         let namespace = item.recorded.key.namespace.as_deref();
         for owner in &item.recorded.facts.owners {
-            let known = self.is_live_owner(owner, namespace)
-                || self.is_selected_owner(owner, namespace);
+            let known =
+                self.is_live_owner(owner, namespace) || self.is_selected_owner(owner, namespace);
             if self.target.discovered.is_none() {
                 item.notes.push(format!(
                     "without its owner reference to {owner}: only a live owner has a uid"

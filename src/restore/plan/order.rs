@@ -90,16 +90,18 @@ pub fn place(key: &ObjectKey, facts: &Facts, custom: bool, converted: bool) -> (
     match (&*key.api_type.group, &*key.api_type.resource) {
         ("", "namespaces") => (Stage::Namespaces, 0),
         ("apiextensions.k8s.io", "customresourcedefinitions") => (Stage::Definitions, 0),
-        ("admissionregistration.k8s.io", resource) => {
-            (Stage::Gates, if resource.ends_with("bindings") { 2 } else { 1 })
-        }
+        ("admissionregistration.k8s.io", resource) => (
+            Stage::Gates,
+            if resource.ends_with("bindings") { 2 } else { 1 },
+        ),
         // Before webhooks: they may be what a webhook is asked through.
         ("apiregistration.k8s.io", _) => (Stage::Gates, 0),
         ("", "resourcequotas") => (Stage::Gates, 3),
         // Secrets of a ServiceAccount's tokens need it, bindings need roles.
-        ("rbac.authorization.k8s.io", resource) => {
-            (Stage::Rbac, if resource.ends_with("bindings") { 2 } else { 1 })
-        }
+        ("rbac.authorization.k8s.io", resource) => (
+            Stage::Rbac,
+            if resource.ends_with("bindings") { 2 } else { 1 },
+        ),
         ("", "serviceaccounts") => (Stage::Rbac, 0),
         ("" | "core", "configmaps" | "secrets" | "limitranges") => (Stage::Config, 0),
         ("networking.k8s.io", "networkpolicies") => (Stage::Config, 0),

@@ -27,7 +27,9 @@ pub fn render(key: &ObjectKey, object: &mut Value, fill: &Fill<'_>) {
         drop_deletion_finalizers(metadata);
     }
     if (&*key.api_type.group, &*key.api_type.resource) == ("", "persistentvolumes")
-        && let Some(claim) = object.pointer_mut("/spec/claimRef").and_then(Value::as_object_mut)
+        && let Some(claim) = object
+            .pointer_mut("/spec/claimRef")
+            .and_then(Value::as_object_mut)
     {
         // https://kubernetes.io/docs/concepts/storage/persistent-volumes/#reserving-a-persistentvolume
         claim.remove("uid");

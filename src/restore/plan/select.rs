@@ -39,7 +39,10 @@ pub enum SelectionError {
         text: String,
     },
     /// No file of this type and name.
-    #[error("'{text}' is not in the mirror at this revision{}; `git ls-tree -r` of the repository lists what is", place(namespaces))]
+    #[error(
+        "'{text}' is not in the mirror at this revision{}; `git ls-tree -r` of the repository lists what is",
+        place(namespaces)
+    )]
     NotRecorded {
         /// As it was given.
         text: String,
@@ -118,7 +121,11 @@ impl TypeNames {
             || self.kind.eq_ignore_ascii_case(name)
             || short
             || self.aliases.iter().any(|alias| alias == name);
-        called && wanted.group.as_ref().is_none_or(|group| *group == self.group)
+        called
+            && wanted
+                .group
+                .as_ref()
+                .is_none_or(|group| *group == self.group)
     }
 }
 
@@ -181,7 +188,11 @@ impl Selection {
     /// Whether the object's labels fit.
     pub fn fits(&self, object: &Value) -> bool {
         self.labels.as_ref().is_none_or(|labels| {
-            labels.matches(object.get("metadata").and_then(|metadata| metadata.get("labels")))
+            labels.matches(
+                object
+                    .get("metadata")
+                    .and_then(|metadata| metadata.get("labels")),
+            )
         })
     }
 
