@@ -20,8 +20,8 @@ use crate::mirror::MirrorError;
 pub use crate::cluster::apply::{Mode, Refusal, Writer};
 pub use live::{Comparer, look};
 pub use plan::{
-    Class, Difference, Facts, Files, Fill, Item, Live, Managed, Options, Owner, Plan, Recorded,
-    Selection, SelectionError, Stage, Target, TypeNames, Wanted, render,
+    Class, Definition, Difference, Facts, Files, Fill, Item, Live, Managed, Options, Owner,
+    OwnerKey, Plan, Recorded, Selection, SelectionError, Stage, Target, TypeNames, Wanted, render,
 };
 pub use run::{Outcome, RunOptions, run};
 pub use source::{Loaded, Source, Unreadable};

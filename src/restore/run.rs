@@ -20,8 +20,10 @@ use crate::object::{ApiType, ObjectKey, RawObject};
 const CONCURRENT: usize = 8;
 /// How often a link is tried again after somebody else changed the object.
 const LINK_ATTEMPTS: usize = 5;
-/// Between two looks at something that is waited for.
+/// Between the first looks at something that is waited for; CRDs are up to 1 MB to look at, so
+/// the pauses grow.
 const LOOK: Duration = Duration::from_millis(200);
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
 /// How a plan is run.
 #[derive(Clone, Copy, Debug)]
@@ -539,8 +541,10 @@ impl Run<'_> {
     /// Looks again and again, for as long as the options say; returns whether it came true.
     async fn wait_for<F: Future<Output = bool>>(&self, holds: impl Fn() -> F) -> bool {
         let patiently = async {
+            let mut pause = LOOK;
             while !holds().await {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(pause).await;
+                pause = LONGEST_LOOK.min(pause * 2);
             }
         };
         tokio::time::timeout(self.options.wait, patiently)

@@ -11,7 +11,8 @@ use crate::support::{Context as _, Result};
 
 fn print(mirror: &Mirror, args: &[&str]) -> Result<Finished> {
     Program::strandline(mirror.home())
-        .args(["restore", "--repository", "mirror.git"])
+        .arg("restore")
+        .env("STRANDLINE_REPOSITORY", "mirror.git")
         .args(args)
         .run()
 }

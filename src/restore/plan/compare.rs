@@ -27,7 +27,7 @@ const MOST_FIELDS: usize = 5;
 ///
 /// Owner references count by whom they name: those of the file that are missing live come second.
 /// `autoscaled`: replicas do not count.
-pub fn compare(
+pub(in crate::restore) fn compare(
     key: &ObjectKey,
     mut file: Value,
     mut live: Value,

@@ -13,16 +13,21 @@ mod facts;
 mod order;
 mod render;
 mod select;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::Discovered;
 use crate::filter::ScaleTarget;
 
-pub use compare::{Difference, compare};
+pub use compare::Difference;
+pub(super) use compare::compare;
 pub use facts::{Definition, Facts, Managed, Owner, Recorded};
-pub use order::{Stage, is_root};
-pub use render::{Fill, link, references, render};
+pub use order::Stage;
+use order::is_root;
+pub use render::{Fill, render};
+pub(super) use render::{link, references};
 pub use select::{Selection, SelectionError, TypeNames, Wanted};
 
 /// What the user allows.
@@ -557,7 +562,7 @@ impl<'a> Planner<'a> {
 
 /// The keys that an owner reference of an object can mean: in the object's namespace, or of the
 /// cluster. <https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/>
-pub fn owner_keys(owner: &Owner, namespace: Option<&str>) -> Vec<OwnerKey> {
+pub(super) fn owner_keys(owner: &Owner, namespace: Option<&str>) -> Vec<OwnerKey> {
     let key = |namespace: Option<Box<str>>| {
         (
             owner.group.clone(),
@@ -574,7 +579,7 @@ pub fn owner_keys(owner: &Owner, namespace: Option<&str>) -> Vec<OwnerKey> {
 }
 
 /// The key under which an object is found as an owner.
-pub fn owner_key_of(recorded: &Recorded) -> OwnerKey {
+pub(super) fn owner_key_of(recorded: &Recorded) -> OwnerKey {
     let key = &recorded.key;
     (
         key.api_type.group.clone(),

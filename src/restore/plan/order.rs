@@ -80,7 +80,7 @@ impl Stage {
 /// The stage of an object, and its place in there: lower ranks are done before higher ones.
 ///
 /// `custom` says whether a CRD defines its type; `converted` whether that has a webhook.
-pub fn place(key: &ObjectKey, facts: &Facts, custom: bool, converted: bool) -> (Stage, u8) {
+pub(super) fn place(key: &ObjectKey, facts: &Facts, custom: bool, converted: bool) -> (Stage, u8) {
     if is_root(key) {
         return (Stage::Roots, 0);
     }
@@ -131,7 +131,7 @@ fn is_class(group: &str, resource: &str) -> bool {
 }
 
 /// Objects that begin to write others as soon as they are there.
-pub fn is_root(key: &ObjectKey) -> bool {
+pub(super) fn is_root(key: &ObjectKey) -> bool {
     matches!(
         (&*key.api_type.group, &*key.api_type.resource),
         ("argoproj.io", "applications" | "applicationsets")
@@ -145,7 +145,7 @@ pub fn is_root(key: &ObjectKey) -> bool {
 /// Groups of `*.k8s.io` are Kubernetes' own, but also those of its subprojects' CRDs
 /// (<https://kubernetes.io/docs/reference/labels-annotations-taints/#api-kubernetes-io-approval>);
 /// a group without a dot is built in.
-pub fn is_foreign_group(group: &str) -> bool {
+pub(super) fn is_foreign_group(group: &str) -> bool {
     const BUILT_IN: [&str; 15] = [
         "admissionregistration.k8s.io",
         "apiextensions.k8s.io",

@@ -68,7 +68,7 @@ fn drop_deletion_finalizers(metadata: &mut Map<String, Value>) {
 /// Flux: <https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend>. Argo CD:
 /// <https://argo-cd.readthedocs.io/en/stable/user-guide/skip_reconcile/>; an `ApplicationSet` has
 /// none.
-pub fn suspend(key: &ObjectKey, object: &mut Value) -> bool {
+pub(super) fn suspend(key: &ObjectKey, object: &mut Value) -> bool {
     if !is_root(key) {
         return false;
     }
@@ -99,7 +99,7 @@ pub fn suspend(key: &ObjectKey, object: &mut Value) -> bool {
 /// An owner reference of the file with a uid.
 ///
 /// `controller` and `blockOwnerDeletion` stay as the file has them.
-pub fn link(reference: &Value, uid: &str) -> Value {
+pub(in crate::restore) fn link(reference: &Value, uid: &str) -> Value {
     let mut reference = reference.clone();
     if let Some(map) = reference.as_object_mut() {
         map.insert("uid".to_owned(), json!(uid));
@@ -108,7 +108,7 @@ pub fn link(reference: &Value, uid: &str) -> Value {
 }
 
 /// The file's owner references, each with what it says of its owner.
-pub fn references(object: &Value) -> Vec<(Owner, Value)> {
+pub(in crate::restore) fn references(object: &Value) -> Vec<(Owner, Value)> {
     let references = object
         .pointer("/metadata/ownerReferences")
         .and_then(Value::as_array);
