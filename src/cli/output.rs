@@ -92,7 +92,9 @@ impl Output {
 
     /// Bytes on standard output, as they are.
     pub(super) fn bytes(&self, bytes: &[u8]) {
-        let _ = io::stdout().write_all(bytes);
+        self.bars.suspend(|| {
+            let _ = io::stdout().write_all(bytes);
+        });
     }
 
     /// Asks a question on the terminal; `None` where there is nobody to answer.
@@ -100,9 +102,11 @@ impl Output {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return None;
         }
-        let _ = write!(io::stderr(), "{question} [y/N] ");
         let mut answer = String::new();
-        io::stdin().read_line(&mut answer).ok()?;
+        self.bars.suspend(|| {
+            let _ = write!(io::stderr(), "{question} [y/N] ");
+            io::stdin().read_line(&mut answer).ok()
+        })?;
         Some(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
 

@@ -362,6 +362,7 @@ pub struct CheckArgs {
 Nothing live is ever deleted; what is live and differs is left, unless --update.
 Exits 0 when all is done, 3 when something that was asked for could not be restored (failed,
 needs a value that the mirror does not hold, is not served, fields that never change), 2 on errors.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RestoreArgs {
     /// Restore these objects only: deployment/web, deploy/web, deployments.apps/web.
     #[arg(value_name = "KIND/NAME")]

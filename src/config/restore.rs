@@ -31,6 +31,7 @@ pub enum RestoreAt {
 
 /// Everything that `restore` needs, validated.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct RestoreSettings {
     /// The mirror.
     pub place: Place,

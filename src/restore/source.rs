@@ -109,7 +109,7 @@ impl Source {
                 }
             }
         }
-        selection.check(called.iter().map(|(names, key)| (*names, key)))?;
+        selection.check(&called)?;
         Ok(loaded)
     }
 

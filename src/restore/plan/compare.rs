@@ -1,5 +1,7 @@
 //! A file's object against the live one, both filtered.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use super::facts::{Owner, is_digest, is_token};
@@ -115,7 +117,8 @@ fn differing(file: &Value, live: &Value, place: &mut String, fields: &mut Vec<St
                 file.keys().chain(live.keys()).collect();
             for field in keys {
                 if field.contains(['.', '/']) {
-                    place.push_str(&format!("[\"{field}\"]"));
+                    // Writing to a String cannot fail.
+                    let _ = write!(place, "[\"{field}\"]");
                 } else {
                     if !place.is_empty() {
                         place.push('.');
@@ -130,7 +133,7 @@ fn differing(file: &Value, live: &Value, place: &mut String, fields: &mut Vec<St
         }
         (Value::Array(file), Value::Array(live)) if file.len() == live.len() => {
             for (at, (file, live)) in file.iter().zip(live).enumerate() {
-                place.push_str(&format!("[{at}]"));
+                let _ = write!(place, "[{at}]");
                 differing(file, live, place, fields);
                 place.truncate(length);
             }

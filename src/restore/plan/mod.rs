@@ -32,6 +32,7 @@ pub use select::{Selection, SelectionError, TypeNames, Wanted};
 
 /// What the user allows.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Options {
     /// Changes objects that are live and differ.
     pub update: bool,

@@ -33,7 +33,7 @@ pub enum Stage {
     Links,
     /// What the API server asks before later writes: webhooks, policies, quotas, aggregated groups.
     Gates,
-    /// Roots of GitOps tools, suspended where the tool has a switch.
+    /// Roots of `GitOps` tools, suspended where the tool has a switch.
     Roots,
 }
 
@@ -103,15 +103,16 @@ pub(super) fn place(key: &ObjectKey, facts: &Facts, custom: bool, converted: boo
             if resource.ends_with("bindings") { 2 } else { 1 },
         ),
         ("", "serviceaccounts") => (Stage::Rbac, 0),
-        ("" | "core", "configmaps" | "secrets" | "limitranges") => (Stage::Config, 0),
-        ("networking.k8s.io", "networkpolicies") => (Stage::Config, 0),
+        ("", "configmaps" | "secrets" | "limitranges")
+        | ("networking.k8s.io", "networkpolicies") => (Stage::Config, 0),
         ("", "persistentvolumes") => (Stage::Storage, 0),
         ("", "persistentvolumeclaims") => (Stage::Storage, 1),
         // Before somebody is given by chance what they ask for.
         ("", "services") if facts.asks_for_address => (Stage::Services, 0),
         ("", "services") => (Stage::Services, 1),
-        ("", "endpoints") | ("discovery.k8s.io", "endpointslices") => (Stage::Services, 2),
-        ("networking.k8s.io", "ingresses") => (Stage::Services, 2),
+        ("", "endpoints")
+        | ("discovery.k8s.io", "endpointslices")
+        | ("networking.k8s.io", "ingresses") => (Stage::Services, 2),
         ("autoscaling", _) => (Stage::Autoscalers, 0),
         (_, resource) if is_class(&key.api_type.group, resource) => (Stage::Classes, 0),
         _ if custom => (Stage::CustomResources, 0),

@@ -13,7 +13,7 @@ pub struct Fill<'a> {
     pub owners: &'a [Value],
     /// Replicas of a workload that an autoscaler scales.
     pub replicas: Option<i64>,
-    /// Suspends the root of a GitOps tool.
+    /// Suspends the root of a `GitOps` tool.
     pub suspend: bool,
 }
 
@@ -63,7 +63,7 @@ fn drop_deletion_finalizers(metadata: &mut Map<String, Value>) {
     }
 }
 
-/// Pulls the switch that a GitOps tool has; returns whether there is one.
+/// Pulls the switch that a `GitOps` tool has; returns whether there is one.
 ///
 /// Flux: <https://fluxcd.io/flux/components/kustomize/kustomizations/#suspend>. Argo CD:
 /// <https://argo-cd.readthedocs.io/en/stable/user-guide/skip_reconcile/>; an `ApplicationSet` has

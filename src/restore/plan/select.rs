@@ -197,13 +197,10 @@ impl Selection {
     }
 
     /// Makes sure that each wanted name is there, and once only.
-    pub fn check<'a>(
-        &self,
-        found: impl Iterator<Item = (&'a TypeNames, &'a ObjectKey)> + Clone,
-    ) -> Result<(), SelectionError> {
+    pub fn check(&self, found: &[(&TypeNames, ObjectKey)]) -> Result<(), SelectionError> {
         for wanted in &self.names {
             let places: BTreeSet<Option<&str>> = found
-                .clone()
+                .iter()
                 .filter(|(names, key)| *key.name == *wanted.name && names.is_called(wanted))
                 .map(|(_, key)| key.namespace.as_deref())
                 .collect();
