@@ -19,8 +19,8 @@ use crate::mirror::{
 use crate::record::Identity;
 use crate::remote::{Credentials, Depth, FETCHED, Remote, RemoteOptions, git_version};
 use crate::restore::{
-    Class, Fill, Item, Loaded, Mode, Options, Outcome, Plan, RunOptions, Selection, Source, Target,
-    Unreadable, Wanted, Writer, look, render, run as run_plan,
+    Access, Class, Fill, Item, Loaded, Options, Outcome, Plan, RunOptions, Selection, Source,
+    Target, Unreadable, Wanted, look, render, run as run_plan,
 };
 
 /// Objects of one class that a person is told one by one.
@@ -274,13 +274,8 @@ async fn apply(
     .await?;
     cluster.version().await?;
     let target_id = cluster.identity().await?;
-    let mode = if settings.dry_run {
-        Mode::DryRun
-    } else {
-        Mode::Write
-    };
-    let writer = Writer::new(&cluster, mode);
-    let (target, comparer) = look(&writer, &origin.source, &loaded.files).await?;
+    let access = Access::new(&cluster, settings.dry_run);
+    let (target, comparer) = look(&access, &origin.source, &loaded.files).await?;
     let plan = Plan::new(&loaded.files, &target, plan_options(settings));
     tell_places(origin, &cluster, target_id.as_deref(), output);
     tell(&plan, &loaded.unreadable, output, &|line| output.line(line));
@@ -317,7 +312,7 @@ async fn apply(
         &plan,
         &target,
         &origin.source,
-        &writer,
+        &access,
         &comparer,
         options,
         &done,

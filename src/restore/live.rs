@@ -10,7 +10,7 @@ use super::plan::{
     Difference, Files, Live, Owner, OwnerKey, Recorded, Target, compare, owner_key_of, owner_keys,
 };
 use super::source::Source;
-use super::{RestoreError, Writer};
+use super::{Access, RestoreError, Writer};
 use crate::cluster::Discovered;
 use crate::filter::{
     Autoscaled, Context, DigestKey, Rules, ScaleTarget, TypePlan, Verdict, is_autoscaler,
@@ -113,10 +113,11 @@ enum Ask<'a> {
 
 /// Looks at the target: what it serves, and what of the files is live there.
 pub async fn look(
-    writer: &Writer,
+    access: &Access,
     source: &Source,
     files: &Files,
 ) -> Result<(Target, Comparer), RestoreError> {
+    let writer = &access.0;
     let discovered = writer.discover().await?;
     let scaled = files
         .selected

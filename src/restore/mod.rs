@@ -14,10 +14,10 @@ mod plan;
 mod run;
 mod source;
 
-use crate::cluster::{ApiError, DiscoveryError};
+use crate::cluster::apply::{Mode, Refusal, Writer};
+use crate::cluster::{ApiError, Cluster, DiscoveryError};
 use crate::mirror::MirrorError;
 
-pub use crate::cluster::apply::{Mode, Refusal, Writer};
 pub use live::{Comparer, look};
 pub use plan::{
     Class, Definition, Difference, Facts, Files, Fill, Item, Live, Managed, Options, Owner,
@@ -25,6 +25,17 @@ pub use plan::{
 };
 pub use run::{Outcome, RunOptions, run};
 pub use source::{Loaded, Source, Unreadable};
+
+/// The target cluster, with the credentials of this one command.
+pub struct Access(Writer);
+
+impl Access {
+    /// To a cluster; `dry_run` lets the server check what is written, and keep nothing of it.
+    pub fn new(cluster: &Cluster, dry_run: bool) -> Self {
+        let mode = if dry_run { Mode::DryRun } else { Mode::Write };
+        Self(Writer::new(cluster, mode))
+    }
+}
 
 /// Why a restore cannot be planned. Each says what to do.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use super::plan::{
     references, render,
 };
 use super::source::Source;
-use super::{Mode, Refusal, Writer};
+use super::{Access, Mode, Refusal, Writer};
 use crate::object::{ApiType, ObjectKey, RawObject};
 
 /// Objects of a stage that are written at a time.
@@ -130,11 +130,12 @@ pub async fn run(
     plan: &Plan,
     target: &Target,
     source: &Source,
-    writer: &Writer,
+    access: &Access,
     comparer: &Comparer,
     options: RunOptions,
     done: &(dyn Fn(&Item, &Outcome) + Sync),
 ) -> Vec<Outcome> {
+    let writer = &access.0;
     let run = Run {
         plan,
         source,

@@ -27,7 +27,7 @@ const ALL: [&str; 5] = [
 
 /// `strandline restore` of a mirror into a cluster.
 pub(crate) fn restore(mirror: &Mirror, plane: &ControlPlane, args: &[&str]) -> Result<Program> {
-    let wait = if args.contains(&"--wait") { "" } else { "60s" };
+    let wait = if args.contains(&"--wait") { "" } else { "25s" };
     Ok(Program::strandline(mirror.home())
         .arg("restore")
         .args(["--repository", "mirror.git", "-o", "json"])
