@@ -20,6 +20,7 @@
 //! - [`cluster`]: client, discovery, one reflector per (type, scope). The only one that knows `kube`.
 //! - [`record`]: the recorder: stages changes, decides when a batch closes, drives the mirror.
 //! - [`mirror`]: the Git store. The only one that knows `gix`.
+//! - [`restore`]: what to put back from a revision of the mirror, in which order, and doing it.
 //! - [`process`]: the only one that starts child processes.
 //! - [`remote`]: fetch, push and maintenance by the `git` program.
 //! - [`simulator`]: a small in-process API server for the demo and the tests.
@@ -37,6 +38,7 @@ pub mod owners;
 pub mod process;
 pub mod record;
 pub mod remote;
+pub mod restore;
 pub mod simulator;
 pub mod sops;
 pub mod telemetry;

@@ -7,6 +7,7 @@ mod output;
 mod progress;
 mod push;
 mod record;
+mod restore;
 mod session;
 mod snapshot;
 
@@ -78,6 +79,7 @@ pub fn main() -> ExitCode {
             Command::Record(args) => record::run(&args, &output).await,
             Command::Snapshot(args) => snapshot::run(&args, &output).await,
             Command::Check(args) => check::run(&args, &output).await,
+            Command::Restore(args) => restore::run(&args, &output).await,
             Command::Demo(args) => demo::run(&args, &output).await,
             Command::Completions { .. } => Ok(Exit::Fine),
         }

@@ -81,6 +81,35 @@ impl Output {
         }
     }
 
+    /// One line of text on standard error, beside what standard output holds; nothing if `--quiet`.
+    pub(super) fn note(&self, text: &str) {
+        if !self.args.quiet {
+            self.bars.suspend(|| {
+                let _ = writeln!(io::stderr(), "{text}");
+            });
+        }
+    }
+
+    /// Bytes on standard output, as they are.
+    pub(super) fn bytes(&self, bytes: &[u8]) {
+        self.bars.suspend(|| {
+            let _ = io::stdout().write_all(bytes);
+        });
+    }
+
+    /// Asks a question on the terminal; `None` where there is nobody to answer.
+    pub(super) fn ask(&self, question: &str) -> Option<bool> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let mut answer = String::new();
+        self.bars.suspend(|| {
+            let _ = write!(io::stderr(), "{question} [y/N] ");
+            io::stdin().read_line(&mut answer).ok()
+        })?;
+        Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
     /// One JSON document on one line of standard output; nothing in text mode.
     pub(super) fn json(&self, value: &impl Serialize) {
         if self.is_json()

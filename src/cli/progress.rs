@@ -1,4 +1,4 @@
-//! The progress display of a first sync.
+//! Progress displays: of a first sync, of a restore.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -40,5 +40,39 @@ impl SyncProgress {
 impl Drop for SyncProgress {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+/// A bar of the objects that a restore writes.
+pub(super) struct RestoreProgress(Option<ProgressBar>);
+
+impl RestoreProgress {
+    pub(super) fn start(output: &Output, objects: usize) -> Self {
+        if !output.shows_progress() {
+            return Self(None);
+        }
+        let bar = output.bars.add(ProgressBar::new(objects as u64));
+        let style = ProgressStyle::with_template(
+            "{spinner} restore [{bar:30}] {pos}/{len} objects, {msg}, {elapsed}",
+        )
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.progress_chars("━╸ "));
+        bar.enable_steady_tick(std::time::Duration::from_millis(120));
+        Self(Some(bar))
+    }
+
+    pub(super) fn step(&self, stage: &'static str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(stage);
+            bar.inc(1);
+        }
+    }
+}
+
+impl Drop for RestoreProgress {
+    fn drop(&mut self) {
+        if let Some(bar) = self.0.take() {
+            bar.finish_and_clear();
+        }
     }
 }

@@ -121,6 +121,21 @@ impl Discovered {
     }
 }
 
+impl Discovered {
+    /// Every version of the type that is served, the group's preferred one first.
+    pub fn versions(&self, group: &str, resource: &str) -> Vec<Box<str>> {
+        self.documents
+            .iter()
+            .flatten()
+            .flat_map(|document| &document.groups)
+            .filter(|known| &*known.metadata.name == group)
+            .flat_map(|known| &known.versions)
+            .filter(|version| version.resources.iter().any(|r| &*r.name == resource))
+            .map(|version| version.name.clone())
+            .collect()
+    }
+}
+
 impl Cluster {
     /// Asks what is served; `previous` saves the server the work where nothing changed.
     pub async fn discover(

@@ -1,4 +1,4 @@
-//! Reading the API server: client, discovery, one reflector per (type, scope).
+//! The API server: client, discovery, one reflector per (type, scope).
 //!
 //! The only room that knows `kube`. What leaves it are typed events ([`Event`]) with raw objects;
 //! what an error means for the mirror is decided here once ([`Failure`]) and nowhere by text.
@@ -8,6 +8,7 @@
 //! status, has no way back from a refused `WatchList` and hides bookmarks.
 
 mod api;
+pub mod apply;
 mod client;
 mod discovery;
 mod machine;

@@ -69,6 +69,8 @@ pub enum Command {
     Snapshot(Box<SnapshotArgs>),
     /// Check configuration, cluster, rights, remote and git; change nothing.
     Check(Box<CheckArgs>),
+    /// Put back what a mirror holds: print manifests, or --apply them to a cluster.
+    Restore(Box<RestoreArgs>),
     /// Show what it does, with a simulated cluster: needs no Kubernetes.
     Demo(DemoArgs),
     /// Print the completion script of a shell.
@@ -347,6 +349,153 @@ pub struct CheckArgs {
     /// Where from and where to.
     #[command(flatten)]
     pub source: SourceArgs,
+}
+
+/// Flags of `restore`.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "Examples:
+  strandline restore --at HEAD~2 deployment/web -n shop
+                                        print one manifest as it was two commits ago
+  strandline restore -n shop | kubectl create -f -
+                                        create what a namespace held
+  strandline restore --at 2026-11-17T09:00Z -n shop --apply --context prod
+                                        show a plan, ask, create what is absent
+  strandline restore --repository https://git.example.com/ops/prod.git --apply --context dr --yes
+
+Nothing live is ever deleted; what is live and differs is left, unless --update.
+Exits 0 when all is done, 3 when something that was asked for could not be restored (failed,
+needs a value that the mirror does not hold, is not served, fields that never change), 2 on errors.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct RestoreArgs {
+    /// Restore these objects only: deployment/web, deploy/web, deployments.apps/web.
+    #[arg(value_name = "KIND/NAME")]
+    pub objects: Vec<String>,
+
+    /// The mirror: a bare repository, or the URL of one [default: ./strandline.git#main].
+    #[arg(
+        long,
+        value_name = "REPO[#BRANCH]",
+        env = "STRANDLINE_REPOSITORY",
+        help_heading = "Mirror"
+    )]
+    pub repository: Option<String>,
+    /// Directory in the repository below which the cluster's files lie.
+    #[arg(
+        long,
+        value_name = "P",
+        env = "STRANDLINE_PREFIX",
+        help_heading = "Mirror"
+    )]
+    pub prefix: Option<String>,
+    /// Restore from this revision (HEAD~2, a commit, a tag) or time (2026-11-17T09:00Z, UTC).
+    #[arg(
+        long,
+        value_name = "REV|TIME",
+        env = "STRANDLINE_AT",
+        help_heading = "Mirror"
+    )]
+    pub at: Option<String>,
+    /// File with age identities that open sealed Secrets; may be repeated.
+    #[arg(
+        long = "identity",
+        value_name = "FILE",
+        env = "STRANDLINE_IDENTITY",
+        value_delimiter = ',',
+        help_heading = "Mirror"
+    )]
+    pub identities: Vec<PathBuf>,
+    /// File with the token or password for an https URL.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRANDLINE_TOKEN_FILE",
+        help_heading = "Mirror"
+    )]
+    pub token_file: Option<PathBuf>,
+    /// Git credential helper to ask, as in credential.helper.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "STRANDLINE_CREDENTIAL_HELPER",
+        conflicts_with = "token_file",
+        help_heading = "Mirror"
+    )]
+    pub credential_helper: Option<String>,
+
+    /// Restore this namespace only, with what is in it; may be repeated.
+    #[arg(
+        short,
+        long = "namespace",
+        value_name = "NS",
+        env = "STRANDLINE_NAMESPACE",
+        value_delimiter = ',',
+        help_heading = "Selection"
+    )]
+    pub namespaces: Vec<String>,
+    /// Restore objects with these labels only.
+    #[arg(
+        short = 'l',
+        long,
+        value_name = "SELECTOR",
+        env = "STRANDLINE_SELECTOR",
+        help_heading = "Selection"
+    )]
+    pub selector: Option<String>,
+    /// Restore Jobs too: they run at once, also those that had run.
+    #[arg(long, env = "STRANDLINE_INCLUDE_JOBS", value_parser = FalseyValueParser::new(), help_heading = "Selection")]
+    pub include_jobs: bool,
+    /// Restore what a controller owns too, which would make it again by itself.
+    #[arg(long, env = "STRANDLINE_INCLUDE_OWNED", value_parser = FalseyValueParser::new(), help_heading = "Selection")]
+    pub include_owned: bool,
+    /// Restore what Argo CD, Flux or Helm deploy too.
+    #[arg(long, env = "STRANDLINE_INCLUDE_MANAGED", value_parser = FalseyValueParser::new(), help_heading = "Selection")]
+    pub include_managed: bool,
+
+    /// Write to a cluster instead of printing manifests; shows a plan and asks first.
+    #[arg(long, help_heading = "Cluster")]
+    pub apply: bool,
+    /// Do not ask.
+    #[arg(long, requires = "apply", help_heading = "Cluster")]
+    pub yes: bool,
+    /// Let the API server check everything, and write nothing.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHERE",
+        requires = "apply",
+        env = "STRANDLINE_RESTORE_DRY_RUN",
+        help_heading = "Cluster"
+    )]
+    pub dry_run: Option<DryRunChoice>,
+    /// Change what is live and differs, by server-side apply.
+    #[arg(long, env = "STRANDLINE_UPDATE", value_parser = FalseyValueParser::new(), help_heading = "Cluster")]
+    pub update: bool,
+    /// How long to wait for a CRD to be Established, and for a conversion webhook [default: 1m].
+    #[arg(long, value_name = "DURATION", env = "STRANDLINE_WAIT", value_parser = duration, help_heading = "Cluster")]
+    pub wait: Option<Duration>,
+    /// This kubeconfig, and no other.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRANDLINE_KUBECONFIG",
+        help_heading = "Cluster"
+    )]
+    pub kubeconfig: Option<PathBuf>,
+    /// This context of the kubeconfig.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "STRANDLINE_CONTEXT",
+        help_heading = "Cluster"
+    )]
+    pub context: Option<String>,
+}
+
+/// Who checks a dry run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DryRunChoice {
+    /// The API server, admission and webhooks included.
+    Server,
 }
 
 /// Flags of `demo`.

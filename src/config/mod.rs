@@ -5,12 +5,14 @@
 
 mod args;
 mod file;
+mod restore;
 mod settings;
 
 pub use args::{
-    CheckArgs, Cli, ColorChoice, Command, DemoArgs, LogFormat, OutputArgs, OutputFormat,
-    RecordArgs, SnapshotArgs, SourceArgs,
+    CheckArgs, Cli, ColorChoice, Command, DemoArgs, DryRunChoice, LogFormat, OutputArgs,
+    OutputFormat, RecordArgs, RestoreArgs, SnapshotArgs, SourceArgs,
 };
+pub use restore::{Place, RestoreAt, RestoreSettings};
 pub use settings::{
     Author, ConfigError, Credentials, ListModeChoice, RecordSettings, RemoteSettings, Repository,
     Switch, wants_no_color,

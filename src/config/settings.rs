@@ -175,7 +175,7 @@ pub struct RecordSettings {
     pub dry_run: bool,
 }
 
-const DEFAULT_REPOSITORY: &str = "./strandline.git#main";
+pub(super) const DEFAULT_REPOSITORY: &str = "./strandline.git#main";
 
 impl RecordSettings {
     /// Settings of `record`.
@@ -316,7 +316,7 @@ impl Repository {
 }
 
 /// The rules of <https://git-scm.com/docs/git-check-ref-format>.
-fn is_branch_name(name: &str) -> bool {
+pub(super) fn is_branch_name(name: &str) -> bool {
     let forbidden = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c) || c == '\u{7f}';
     !name.is_empty()
         && name != "@"
@@ -336,7 +336,7 @@ fn is_branch_name(name: &str) -> bool {
 }
 
 /// A DNS label: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-label-names>.
-fn check_namespace(name: &str) -> Result<(), ConfigError> {
+pub(super) fn check_namespace(name: &str) -> Result<(), ConfigError> {
     let label = !name.is_empty()
         && name.len() <= 63
         && name
@@ -385,12 +385,7 @@ fn remote(
             reason: "not a URL or path".to_owned(),
         });
     }
-    if let Some((_, rest)) = url.split_once("://")
-        && let Some((user, _)) = rest.split('/').next().unwrap_or_default().rsplit_once('@')
-        && user.contains(':')
-    {
-        return Err(ConfigError::PasswordInUrl);
-    }
+    check_url(&url)?;
     let given = args.token_file.is_some() || args.credential_helper.is_some();
     let token_file = args
         .token_file
@@ -400,18 +395,7 @@ fn remote(
         .credential_helper
         .clone()
         .or_else(|| file.credential_helper.clone().filter(|_| !given));
-    let credentials = if let Some(path) = token_file {
-        Credentials::TokenFile(path)
-    } else if let Some(name) = helper {
-        Credentials::Helper(name)
-    } else if let Some(token) = env::var("STRANDLINE_TOKEN")
-        .ok()
-        .filter(|token| !token.is_empty())
-    {
-        Credentials::Token(Token(token))
-    } else {
-        Credentials::Ambient
-    };
+    let credentials = credentials(token_file, helper);
     let push_options = if args.push_options.is_empty() {
         &file.push_options
     } else {
@@ -434,9 +418,36 @@ fn remote(
     }))
 }
 
+/// A password in a URL would end up in logs and process lists.
+pub(super) fn check_url(url: &str) -> Result<(), ConfigError> {
+    if let Some((_, rest)) = url.split_once("://")
+        && let Some((user, _)) = rest.split('/').next().unwrap_or_default().rsplit_once('@')
+        && user.contains(':')
+    {
+        return Err(ConfigError::PasswordInUrl);
+    }
+    Ok(())
+}
+
+/// Who the remote is told we are: a file before a helper before `STRANDLINE_TOKEN`.
+pub(super) fn credentials(token_file: Option<PathBuf>, helper: Option<String>) -> Credentials {
+    if let Some(path) = token_file {
+        Credentials::TokenFile(path)
+    } else if let Some(name) = helper {
+        Credentials::Helper(name)
+    } else if let Some(token) = env::var("STRANDLINE_TOKEN")
+        .ok()
+        .filter(|token| !token.is_empty())
+    {
+        Credentials::Token(Token(token))
+    } else {
+        Credentials::Ambient
+    }
+}
+
 /// As kubectl looks for it:
 /// <https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/>.
-fn kubeconfig_search() -> Vec<PathBuf> {
+pub(super) fn kubeconfig_search() -> Vec<PathBuf> {
     if let Some(list) = env::var_os("KUBECONFIG").filter(|list| !list.is_empty()) {
         return env::split_paths(&list)
             .filter(|path| !path.as_os_str().is_empty())

@@ -46,3 +46,4 @@ pub use path::{FieldPath, FieldPathError, Segment};
 pub use plan::TypePlan;
 pub use presets::{Preset, presets};
 pub use rules::{RuleName, SecretMode};
+pub use selector::{LabelSelector, SelectorError};

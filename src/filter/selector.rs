@@ -10,7 +10,7 @@ use serde_json::Value;
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors>,
 /// and `key > 5` and `key < 5` as `labels.Parse` of apimachinery has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LabelSelector(pub(super) Vec<Requirement>);
+pub struct LabelSelector(pub(super) Vec<Requirement>);
 
 /// One requirement of a selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ enum Test {
 /// Text that is not a label selector.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("label selector '{selector}': expected {expected} at '{at}'")]
-pub(super) struct SelectorError {
+pub struct SelectorError {
     selector: String,
     at: String,
     expected: &'static str,
@@ -73,8 +73,8 @@ fn error(selector: &str, at: &str, expected: &'static str) -> SelectorError {
 }
 
 impl LabelSelector {
-    /// Reads a selector.
-    pub(super) fn parse(text: &str) -> Result<Self, SelectorError> {
+    /// Reads a selector; the error says what is expected where.
+    pub fn parse(text: &str) -> Result<Self, SelectorError> {
         let mut requirements = Vec::new();
         let mut rest = text;
         loop {
@@ -92,8 +92,8 @@ impl LabelSelector {
         }
     }
 
-    /// Whether the labels of an object fit.
-    pub(super) fn matches(&self, labels: Option<&Value>) -> bool {
+    /// Whether the labels of an object (its `metadata.labels`) fit.
+    pub fn matches(&self, labels: Option<&Value>) -> bool {
         self.0.iter().all(|requirement| requirement.matches(labels))
     }
 }

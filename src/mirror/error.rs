@@ -159,6 +159,22 @@ pub enum MirrorError {
         /// The foreign entry, from the root of the tree.
         by: String,
     },
+    /// There is no repository to read.
+    #[error("there is no repository at {}: name the bare repository of a mirror", path.display())]
+    Absent {
+        /// The path that was given.
+        path: PathBuf,
+    },
+    /// A revision or time that names no commit.
+    #[error("'{}' names no commit of {}: {reason}; `git log` of the repository lists them", revision.escape_debug(), path.display())]
+    NoSuchRevision {
+        /// As it was given.
+        revision: String,
+        /// The repository.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// A commit that is not a descendant of the branch's.
     #[error("{to} is no descendant of {from}")]
     NotADescendant {

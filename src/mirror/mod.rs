@@ -16,10 +16,12 @@ mod clock;
 mod commit;
 mod error;
 mod hash;
+mod history;
 mod id;
 mod index;
 mod open;
 mod pack;
+mod read;
 mod refs;
 mod store;
 #[cfg(test)]
@@ -28,6 +30,7 @@ mod trees;
 
 pub use commit::{Attached, Attachment, Commit, Committed};
 pub use error::{Disposition, MirrorError};
+pub use history::{At, Snapshot, SnapshotOptions};
 pub use id::{BlobId, CommitId, IdError, TreeId};
 pub use index::{Index, IndexEntry};
 pub use open::{Author, MirrorOptions};

@@ -92,6 +92,16 @@ impl Mirror {
     }
 }
 
+/// Opens a repository that must be there.
+pub(super) fn open_existing(path: &Path) -> Result<gix::Repository, MirrorError> {
+    if look(path)? == Found::Repository {
+        return open_bare(path);
+    }
+    Err(MirrorError::Absent {
+        path: path.to_owned(),
+    })
+}
+
 /// Opens what is there, without anybody's configuration but its own.
 pub(super) fn open_bare(path: &Path) -> Result<gix::Repository, MirrorError> {
     let repo = gix::open::Options::isolated()

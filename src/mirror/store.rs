@@ -1,17 +1,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gix::objs::{Find as _, FindExt as _};
 use gix::refs::FullName;
 
-use super::index::key;
 use super::open::Lock;
 use super::pack::PackWriter;
+use super::read::{Files, read_blob, read_head};
 use super::{
-    Attached, Attachment, BlobId, Commit, CommitId, Committed, IDENTITY_FILE, Index, MirrorError,
-    MirrorOptions, TreeId, refs,
+    Attached, Attachment, BlobId, Commit, CommitId, Committed, Index, MirrorError, MirrorOptions,
+    TreeId, refs,
 };
-use crate::object::MirrorPath;
 
 /// What the recorder needs of a mirror, and no more: a simulation can stand in for it and fail any
 /// step.
@@ -211,26 +209,7 @@ impl Mirror {
 
     /// Reads a commit, and makes sure that its tree can be read.
     pub(super) fn read_head(&self, commit_id: CommitId) -> Result<Head, MirrorError> {
-        let mut buffer = Vec::new();
-        let commit = self
-            .repo
-            .objects
-            .find_commit(&commit_id.oid(), &mut buffer)
-            .map_err(|source| MirrorError::object(&commit_id, "", source))?;
-        let tree_id = TreeId::from(commit.tree());
-        let committed_at = commit
-            .time()
-            .map_err(|source| MirrorError::object(&commit_id, "", source))?
-            .seconds;
-        self.repo
-            .objects
-            .find_tree(&tree_id.oid(), &mut Vec::new())
-            .map_err(|source| MirrorError::object(&tree_id, "", source))?;
-        Ok(Head {
-            commit_id,
-            tree_id,
-            committed_at,
-        })
+        read_head(&self.repo, commit_id)
     }
 
     /// The blob that an [`Attachment`] of this name holds; `None` where the ref is absent or what
@@ -244,45 +223,13 @@ impl Mirror {
         Ok(bytes.and_then(|bytes| Attachment::decode(&bytes)))
     }
 
-    /// The entry at `path`, from the root of HEAD's tree.
-    fn find_entry(&self, path: &str) -> Result<Option<Found>, MirrorError> {
-        let Some(head) = self.head else {
-            return Ok(None);
-        };
-        let mut at = Found {
-            id: head.tree_id.oid(),
-            is_tree: true,
-        };
-        let mut buffer = Vec::new();
-        for name in path.split('/').filter(|name| !name.is_empty()) {
-            if !at.is_tree {
-                return Ok(None);
-            }
-            let tree = self
-                .repo
-                .objects
-                .find_tree(&at.id, &mut buffer)
-                .map_err(|source| MirrorError::object(&at.id, path, source))?;
-            let Some(entry) = tree.entries.iter().find(|entry| entry.filename == name) else {
-                return Ok(None);
-            };
-            at = Found {
-                id: entry.oid.to_owned(),
-                is_tree: entry.mode.is_tree(),
-            };
+    /// The files of HEAD.
+    fn files(&self) -> Files<'_> {
+        Files {
+            repo: &self.repo,
+            root: self.head.map(|head| head.tree_id),
+            prefix: &self.options.prefix,
         }
-        Ok(Some(at))
-    }
-
-    fn read_object(&self, id: gix::ObjectId, path: &str) -> Result<Option<Vec<u8>>, MirrorError> {
-        let mut buffer = Vec::new();
-        let found = self
-            .repo
-            .objects
-            .try_find(&id, &mut buffer)
-            .map_err(|source| MirrorError::object(&id, path, source))?
-            .is_some_and(|object| object.kind == gix::objs::Kind::Blob);
-        Ok(found.then_some(buffer))
     }
 }
 
@@ -296,11 +243,6 @@ pub(super) fn call(
         None => Ok(()),
         Some(hook) => hook(step).map_err(MirrorError::io("write", path)),
     }
-}
-
-struct Found {
-    id: gix::ObjectId,
-    is_tree: bool,
 }
 
 impl Store for Mirror {
@@ -321,28 +263,15 @@ impl Store for Mirror {
     }
 
     fn index(&self) -> Result<Index, MirrorError> {
-        let mut walk = Walk {
-            mirror: self,
-            files: Vec::new(),
-            foreign: 0,
-        };
-        match self.find_entry(self.options.prefix.as_str())? {
-            None => {}
-            Some(root) if root.is_tree => walk.tree(root.id, &mut String::new(), 0)?,
-            Some(_) => walk.foreign += 1,
-        }
-        Ok(Index::from_walk(walk.files, walk.foreign))
+        self.files().index()
     }
 
     fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, MirrorError> {
-        match self.find_entry(&self.options.prefix.join(path))? {
-            Some(found) if !found.is_tree => self.read_object(found.id, path),
-            _ => Ok(None),
-        }
+        self.files().read(path)
     }
 
     fn read_blob(&self, id: BlobId) -> Result<Option<Vec<u8>>, MirrorError> {
-        self.read_object(id.oid(), "")
+        read_blob(&self.repo, id, "")
     }
 
     /// Streams the blob into the open pack; one that the repository has already is not written
@@ -371,58 +300,5 @@ impl Store for Mirror {
             }
         }
         self.write_commit(commit)
-    }
-}
-
-/// A walk of the tree below the prefix.
-struct Walk<'a> {
-    mirror: &'a Mirror,
-    files: Vec<(Box<str>, BlobId)>,
-    foreign: usize,
-}
-
-impl Walk<'_> {
-    fn tree(&mut self, id: gix::ObjectId, path: &mut String, depth: u8) -> Result<(), MirrorError> {
-        // `namespaces/<namespace>/<directory>/<file>` is as deep as our layout goes.
-        const DEEPEST: u8 = 3;
-        let mut buffer = Vec::new();
-        let tree = self
-            .mirror
-            .repo
-            .objects
-            .find_tree(&id, &mut buffer)
-            .map_err(|source| MirrorError::object(&id, path, source))?;
-        let length = path.len();
-        for entry in &tree.entries {
-            let Ok(name) = std::str::from_utf8(entry.filename) else {
-                self.foreign += 1;
-                continue;
-            };
-            if !path.is_empty() {
-                path.push('/');
-            }
-            path.push_str(name);
-            if entry.mode.is_tree() {
-                let ours = depth > 0 || matches!(name, "cluster" | "namespaces");
-                if ours && depth < DEEPEST {
-                    self.tree(entry.oid.to_owned(), path, depth + 1)?;
-                } else {
-                    self.foreign += 1;
-                }
-            } else if MirrorPath::parse(path).is_some() {
-                // A link or an executable at a path of ours is not what we wrote.
-                let blob_id = if entry.mode.is_blob() && !entry.mode.is_executable() {
-                    BlobId::from(entry.oid.to_owned())
-                } else {
-                    BlobId::NONE
-                };
-                self.files
-                    .extend(key(path).map(|key| (key.into(), blob_id)));
-            } else if depth > 0 || name != IDENTITY_FILE {
-                self.foreign += 1;
-            }
-            path.truncate(length);
-        }
-        Ok(())
     }
 }

@@ -177,6 +177,14 @@ impl<'a> MirrorPath<'a> {
         unescape(self.stem)
     }
 
+    /// Resource and group that the directory was made from; the group is empty for the core group.
+    /// `None` where they were too long to be kept.
+    pub fn resource_and_group(&self) -> Option<(String, String)> {
+        let text = unescape(self.directory)?;
+        let (resource, group) = text.split_once('.').unwrap_or((&text, ""));
+        Some((resource.to_owned(), group.to_owned()))
+    }
+
     /// The namespace's name; `None` for a cluster-scoped object or a name too long to be kept.
     pub fn namespace_name(&self) -> Option<String> {
         self.namespace.and_then(unescape)

@@ -119,6 +119,15 @@ impl Identity {
         Ok(())
     }
 
+    /// Whose mirror a file says this is.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read.
+    pub fn cluster_of(file: &[u8]) -> Result<String, IdentityError> {
+        Ok(super::message::printable(&parse(file)?.cluster.id))
+    }
+
     /// Whether the mirror holds digests already: then a new key must not be made.
     ///
     /// # Errors

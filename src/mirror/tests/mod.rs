@@ -1,6 +1,7 @@
 //! Git itself is the oracle: every test of the store ends with `git fsck --strict`.
 
 mod crash;
+mod history;
 mod index;
 mod writing;
 
