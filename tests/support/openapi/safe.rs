@@ -1,0 +1,189 @@
+//! Where objects of a kind live, and what keeps them from breaking the server that they are in.
+
+use serde_json::{Map, Value, json};
+
+use super::path::{Key, Path, field};
+use super::values::{COMPANION, Facts, Owner};
+use strandline::object::ApiType;
+
+/// Namespaces for objects; those whose kind acts on its namespace have one of their own.
+pub const NAMESPACES: [&str; 4] = ["strand-a", "strand-b", "strand-limits", "strand-quota"];
+
+/// What all objects of a kind share.
+pub struct Place {
+    pub api_type: ApiType,
+    pub certificate: String,
+    /// By namespace; empty for the cluster.
+    pub owners: std::collections::BTreeMap<String, Owner>,
+}
+
+impl Place {
+    pub fn kind(&self) -> &str {
+        &self.api_type.kind
+    }
+
+    pub fn namespace(&self, number: usize) -> &'static str {
+        match (self.api_type.namespaced, self.kind()) {
+            (false, _) => "",
+            (_, "LimitRange") => "strand-limits",
+            (_, "ResourceQuota") => "strand-quota",
+            _ => NAMESPACES[number % 2],
+        }
+    }
+
+    pub fn facts(&self, number: usize) -> Facts<'_> {
+        static NOBODY: Owner = Owner {
+            api_version: String::new(),
+            kind: String::new(),
+            name: String::new(),
+            uid: String::new(),
+        };
+        Facts {
+            kind: self.kind(),
+            number,
+            certificate: &self.certificate,
+            owner: self.owners.get(self.namespace(number)).unwrap_or(&NOBODY),
+        }
+    }
+
+    /// The path of the collection that an object belongs to.
+    pub fn collection(&self, object: &Value) -> String {
+        let api = &self.api_type;
+        let root = if api.group.is_empty() {
+            format!("/api/{}", api.version)
+        } else {
+            format!("/apis/{}/{}", api.group, api.version)
+        };
+        match object["metadata"]["namespace"].as_str() {
+            Some(namespace) => format!("{root}/namespaces/{namespace}/{}", api.resource),
+            None => format!("{root}/{}", api.resource),
+        }
+    }
+
+    /// The object as it is sent: with its head, and harmless.
+    pub fn object(&self, fields: Map<String, Value>, number: usize) -> Value {
+        let mut object = Value::Object(fields);
+        object["apiVersion"] = json!(self.api_type.api_version());
+        object["kind"] = json!(self.kind());
+        let lower = self.kind().to_lowercase();
+        object["metadata"]["name"] = json!(format!("strand-{lower}-{number}"));
+        self.tame(&mut object, number);
+        object
+    }
+
+    fn tame(&self, object: &mut Value, number: usize) {
+        let never = json!({ "matchLabels": { "strand.example.com/never": "x" } });
+        match self.kind() {
+            "CustomResourceDefinition" => {
+                let group = format!("s{number}.example.com");
+                object["spec"]["group"] = json!(group);
+                object["spec"]["names"]["plural"] = json!("strands");
+                object["metadata"]["name"] = json!(format!("strands.{group}"));
+            }
+            "APIService" => {
+                let group = format!("s{number}.away.example.com");
+                object["spec"]["group"] = json!(group);
+                object["spec"]["version"] = json!("v1");
+                object["metadata"]["name"] = json!(format!("v1.{group}"));
+            }
+            "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => {
+                for webhook in object["webhooks"].as_array_mut().into_iter().flatten() {
+                    for selector in ["namespaceSelector", "objectSelector"] {
+                        merge(&mut webhook[selector], &never);
+                    }
+                    each(&mut webhook["rules"], |rule| {
+                        rule["apiGroups"] = json!(["never.example.com"]);
+                    });
+                }
+            }
+            "ValidatingAdmissionPolicy" | "MutatingAdmissionPolicy" => {
+                let rules = &mut object["spec"]["matchConstraints"]["resourceRules"];
+                each(rules, |rule| rule["apiGroups"] = json!(["never.example.com"]));
+            }
+            "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
+                for selector in ["namespaceSelector", "objectSelector"] {
+                    merge(&mut object["spec"]["matchResources"][selector], &never);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn each(list: &mut Value, change: impl FnMut(&mut Value)) {
+    list.as_array_mut().into_iter().flatten().for_each(change);
+}
+
+/// Sets fields of a map, and leaves its others.
+fn merge(value: &mut Value, with: &Value) {
+    match (value, with) {
+        (Value::Object(value), Value::Object(with)) => {
+            for (key, with) in with {
+                merge(value.entry(key.clone()).or_insert(Value::Null), with);
+            }
+        }
+        (value, with) => *value = with.clone(),
+    }
+}
+
+/// Leaves that another makes no sense without and that no refusal of the server names, with the
+/// value that it takes to be so.
+pub fn companions(kind: &str, path: &Path, number: usize) -> Vec<(Path, Option<Value>)> {
+    let at = |name: &str| path.iter().position(|key| *key == field(name));
+    let within = |names: &[&str]| names.iter().find_map(|name| at(name));
+    let plain = |names: &[&str]| -> Path { names.iter().map(|name| field(name)).collect() };
+    let pod = |list: &str, index: usize, rest: &[&str]| -> Option<(Path, Option<Value>)> {
+        let at = within(&["containers", "initContainers", "ephemeralContainers"])?;
+        let list = [field(list), Key::Index(index)];
+        Some(([&path[..at], &list, &plain(rest)].concat(), None))
+    };
+    let mut found = Vec::new();
+    if within(&["volumeMounts", "fileKeyRef"]).is_some() {
+        found.extend(pod("volumes", COMPANION, &["emptyDir", "medium"]));
+    }
+    if at("volumeDevices").is_some() {
+        let claim = ["persistentVolumeClaim", "claimName"];
+        found.extend(pod("volumes", COMPANION + 1, &claim));
+    }
+    if at("claims").is_some() {
+        found.extend(pod("resourceClaims", COMPANION, &["resourceClaimName"]));
+    }
+    let probes = ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"];
+    if let (Some(at), true) = (at("initContainers"), within(&probes).is_some()) {
+        // Only those that go on running have a life.
+        let restart = [&path[..at + 2], &plain(&["restartPolicy"])].concat();
+        found.push((restart, Some(json!("Always"))));
+    }
+    if let Some(at) = within(&["dataSource", "dataSourceRef"]) {
+        let group = [&path[..=at], &plain(&["apiGroup"])].concat();
+        found.push((group, None));
+    }
+    let starts = |names: &[&str]| path.starts_with(&plain(names));
+    match kind {
+        "Job" if starts(&["spec", "selector"]) => {
+            found.push((plain(&["spec", "manualSelector"]), Some(json!(true))));
+            found.push((plain(&["spec", "template", "metadata", "labels", "app"]), None));
+            found.push((plain(&["spec", "selector", "matchLabels", "app"]), None));
+        }
+        "Service" if starts(&["spec", "clusterIPs"]) => {
+            let ip = json!(super::values::service_ip(number));
+            found.push((plain(&["spec", "clusterIP"]), Some(ip)));
+        }
+        "Service" if starts(&["spec", "healthCheckNodePort"]) => {
+            found.push((plain(&["spec", "type"]), Some(json!("LoadBalancer"))));
+            found.push((plain(&["spec", "externalTrafficPolicy"]), Some(json!("Local"))));
+        }
+        _ => {}
+    }
+    found.retain(|(companion, _)| companion != path);
+    found
+}
+
+/// Which child to give first to an object that wants any.
+pub fn preferred(type_name: &str) -> &'static [&'static str] {
+    match type_name {
+        "Volume" => &["emptyDir"],
+        "PersistentVolumeSpec" => &["hostPath"],
+        _ => &[],
+    }
+}
