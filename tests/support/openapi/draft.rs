@@ -134,7 +134,12 @@ impl Draft {
             };
             let found = match key {
                 Key::Index(position) => children.iter().nth(*position),
-                Key::Field(_) => children.get_key_value(key),
+                // Some checks write `cephFS` for `cephfs`.
+                Key::Field(name) => children.get_key_value(key).or_else(|| {
+                    children.iter().find(|(known, _)| {
+                        matches!(known, Key::Field(known) if known.eq_ignore_ascii_case(name))
+                    })
+                }),
             };
             let Some((key, child)) = found else {
                 return (path, dense[at..].to_vec());

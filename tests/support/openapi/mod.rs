@@ -49,6 +49,13 @@ pub struct Generated {
     pub covers: Vec<(String, Path)>,
 }
 
+impl Generated {
+    /// The object's path in the API.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.collection, self.name)
+    }
+}
+
 /// Objects, and what they cover.
 #[derive(Debug, Default)]
 pub struct Generation {
@@ -163,6 +170,7 @@ pub fn sets(plane: &ControlPlane) -> Result<Generation> {
         let mut coverage = Coverage::of(&search, &gates);
         coverage.requests = api.requests() - before;
         coverage.took = began.elapsed();
+        eprintln!("{}", report::table(std::slice::from_ref(&coverage)));
         generation.coverage.push(coverage);
         for accepted in &search.accepted {
             let text = |name: &str| accepted.object["metadata"][name].as_str().unwrap_or_default();
@@ -183,6 +191,30 @@ pub fn sets(plane: &ControlPlane) -> Result<Generation> {
     generation.requests = api.requests();
     generation.took = start.elapsed();
     Ok(generation)
+}
+
+/// Creates everything for real, on any control plane; what is there already stays as it is.
+///
+/// The uids of the owners, which differ from one control plane to the next, are put right.
+/// Returns what the server refused, in its words.
+pub fn create_all(plane: &ControlPlane, generation: &Generation) -> Result<Vec<String>> {
+    let api = Api::connect(plane)?;
+    let mut scratch = Generation::default();
+    let owners = prepare(&api, &mut scratch)?;
+    let mut refused = Vec::new();
+    for object in &generation.objects {
+        let mut manifest = object.manifest.clone();
+        let owner = &owners[object.namespace.as_str()];
+        for reference in manifest["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
+            reference["uid"] = json!(owner.uid);
+        }
+        let answer = api.create(&object.collection, &manifest, false)?;
+        let there = answer.code == 409 && answer.body["reason"] == "AlreadyExists";
+        if answer.code != 201 && !there {
+            refused.push(format!("{}: {}", object.path(), answer.body["message"]));
+        }
+    }
+    Ok(refused)
 }
 
 /// The template of an accepted PodTemplate, less the template's place.

@@ -39,7 +39,8 @@ impl Coverage {
         };
         for leaf in &search.leaves {
             let name = shown(leaf);
-            let (reason, message) = leaf.refusal.clone().unwrap_or_default();
+            let refusal = leaf.refusal.clone().unwrap_or_default();
+            let is_final = refusal.is_final() && leaf.steps.starts_with(&refusal.at);
             match leaf.state {
                 State::Covered => coverage.covered += 1,
                 State::Dropped => {
@@ -54,10 +55,13 @@ impl Coverage {
                     });
                     coverage.dropped.push((name, gate));
                 }
-                State::Open if reason == "FieldValueForbidden" => {
-                    coverage.forbidden.push((name, message));
+                State::Open if is_final => {
+                    coverage.forbidden.push((name, refusal.message));
                 }
-                State::Open => coverage.refused.push((name, format!("{reason}: {message}"))),
+                State::Open => {
+                    let why = format!("{}: {}", refusal.reason, refusal.message);
+                    coverage.refused.push((name, why));
+                }
             }
         }
         coverage

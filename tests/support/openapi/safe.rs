@@ -128,7 +128,12 @@ fn merge(value: &mut Value, with: &Value) {
 
 /// Leaves that another makes no sense without and that no refusal of the server names, with the
 /// value that it takes to be so.
-pub fn companions(kind: &str, path: &Path, number: usize) -> Vec<(Path, Option<Value>)> {
+pub fn companions(
+    kind: &str,
+    path: &Path,
+    number: usize,
+    has: impl Fn(&[Key]) -> bool,
+) -> Vec<(Path, Option<Value>)> {
     let at = |name: &str| path.iter().position(|key| *key == field(name));
     let within = |names: &[&str]| names.iter().find_map(|name| at(name));
     let plain = |names: &[&str]| -> Path { names.iter().map(|name| field(name)).collect() };
@@ -158,12 +163,43 @@ pub fn companions(kind: &str, path: &Path, number: usize) -> Vec<(Path, Option<V
         let group = [&path[..=at], &plain(&["apiGroup"])].concat();
         found.push((group, None));
     }
+    let sibling = |at: usize, rest: &[&str]| [&path[..at], &plain(rest)].concat();
+    if let Some(at) = within(&["matchLabelKeys", "mismatchLabelKeys"]) {
+        found.push((sibling(at, &["labelSelector", "matchLabels", "app"]), None));
+    }
+    if let Some(at) = at("envFrom") {
+        if within(&["configMapRef", "secretRef"]).is_none() {
+            found.push((sibling(at + 2, &["configMapRef", "name"]), None));
+        }
+    }
+    if let (Some(api), Some(at)) = (at("downwardAPI"), at("items")) {
+        let resource = sibling(at + 2, &["resourceFieldRef"]);
+        if at > api && within(&["fieldRef"]).is_none() && !has(&resource) {
+            found.push((sibling(at + 2, &["fieldRef", "fieldPath"]), None));
+        }
+        if within(&["resourceFieldRef"]).is_some() {
+            found.push((sibling(at + 2, &["resourceFieldRef", "containerName"]), None));
+        }
+    }
+    if let (Some(at), Some(Key::Field(last))) = (at("tolerations"), path.last()) {
+        if last == "value" {
+            found.push((sibling(at + 2, &["key"]), None));
+            found.push((sibling(at + 2, &["operator"]), Some(json!("Equal"))));
+        }
+    }
     let starts = |names: &[&str]| path.starts_with(&plain(names));
     match kind {
         "Job" if starts(&["spec", "selector"]) => {
             found.push((plain(&["spec", "manualSelector"]), Some(json!(true))));
             found.push((plain(&["spec", "template", "metadata", "labels", "app"]), None));
             found.push((plain(&["spec", "selector", "matchLabels", "app"]), None));
+        }
+        "APIService" if starts(&["spec", "insecureSkipTLSVerify"]) => {
+            found.push((plain(&["spec", "service", "name"]), None));
+            found.push((plain(&["spec", "service", "namespace"]), None));
+        }
+        "PersistentVolume" if starts(&["spec", "volumeAttributesClassName"]) => {
+            found.push((plain(&["spec", "csi", "driver"]), None));
         }
         "Service" if starts(&["spec", "clusterIPs"]) => {
             let ip = json!(super::values::service_ip(number));
@@ -177,6 +213,47 @@ pub fn companions(kind: &str, path: &Path, number: usize) -> Vec<(Path, Option<V
     }
     found.retain(|(companion, _)| companion != path);
     found
+}
+
+/// Where in the object a cause's field is: some checks run on a form of another shape.
+pub fn place(kind: &str, path: Path) -> Path {
+    const MOVED: [(&str, &[&str], &[&str]); 6] = [
+        ("Node", &["metadata", "taints"], &["spec", "taints"]),
+        (
+            "CustomResourceDefinition",
+            &["spec", "conversion", "conversionReviewVersions"],
+            &["spec", "conversion", "webhook", "conversionReviewVersions"],
+        ),
+        (
+            "CustomResourceDefinition",
+            &["spec", "conversion", "webhookClientConfig"],
+            &["spec", "conversion", "webhook", "clientConfig"],
+        ),
+        // What all versions have in common: <https://github.com/kubernetes/apiextensions-apiserver/blob/v0.36.3/pkg/apis/apiextensions/v1/conversion.go>
+        (
+            "CustomResourceDefinition",
+            &["spec", "validation"],
+            &["spec", "versions", "0", "schema"],
+        ),
+        (
+            "CustomResourceDefinition",
+            &["spec", "subresources"],
+            &["spec", "versions", "0", "subresources"],
+        ),
+        (
+            "CustomResourceDefinition",
+            &["spec", "additionalPrinterColumns"],
+            &["spec", "versions", "0", "additionalPrinterColumns"],
+        ),
+    ];
+    let key = |name: &&str| name.parse().map_or_else(|_| field(name), Key::Index);
+    let moved = MOVED.iter().find(|(of, from, _)| {
+        *of == kind && path.starts_with(&from.iter().map(key).collect::<Path>())
+    });
+    match moved {
+        Some((_, from, to)) => to.iter().map(key).chain(path[from.len()..].to_vec()).collect(),
+        None => path,
+    }
 }
 
 /// Which child to give first to an object that wants any.

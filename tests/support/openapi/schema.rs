@@ -7,9 +7,10 @@ use serde_json::Value;
 use super::path::{Key, Path, Step};
 use crate::support::{Failure, Result};
 
-/// How often a type may stand below itself before it is taken as one leaf: `JSONSchemaProps`, the
-/// only recursive type of a built-in kind, holds a schema whose parts are leaves.
-const RECURSION: usize = 1;
+/// A type below itself is taken as one leaf, but once as the value of this field.
+/// `JSONSchemaProps`, the only recursive type of a built-in kind, is so a schema whose properties
+/// are schemas whose parts are leaves.
+const RECURSIVE_FIELD: &str = "properties";
 
 const REF: &str = "#/components/schemas/";
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -111,7 +112,9 @@ impl Document {
             .and_then(|target| target.strip_prefix(REF));
         let description = schema["description"].as_str().unwrap_or_default().to_owned();
         if let Some(target) = target {
-            if above.iter().filter(|name| *name == target).count() > RECURSION {
+            let times = above.iter().filter(|name| *name == target).count();
+            let once_more = above.last().is_some_and(|last| last == RECURSIVE_FIELD);
+            if times > usize::from(once_more) {
                 return Node {
                     type_name: short(target),
                     description,
@@ -156,7 +159,9 @@ impl Document {
         let mut fields = BTreeMap::new();
         for (field, schema) in properties {
             if !left_out(field) {
+                above.push(field.clone());
                 fields.insert(field.clone(), self.node(schema, "", above));
+                above.pop();
             }
         }
         let required = schema["required"].as_array();

@@ -20,6 +20,8 @@ use crate::support::Result;
 const PATIENCE: usize = 90;
 /// Elements that a leaf may try in one list: more than the members of any union.
 const ELEMENTS: usize = 42;
+/// A cause that speaks of more leaves than this says little of any.
+const CROWD: usize = 60;
 /// How many objects may be tried for one leaf alone.
 const ALONE: usize = 3;
 
@@ -32,12 +34,38 @@ pub enum State {
     Dropped,
 }
 
+/// What the server said against a leaf.
+#[derive(Clone, Debug, Default)]
+pub struct Refusal {
+    pub reason: String,
+    pub message: String,
+    /// The place that it named.
+    pub at: Vec<Step>,
+}
+
+impl Refusal {
+    /// Whether it forbids the place whatever stands there and beside it.
+    pub fn is_final(&self) -> bool {
+        let words = self.message.split_once("orbidden: ");
+        let words = words.map_or(self.message.as_str(), |(_, words)| words);
+        let conditions =
+            ["when", "if", "unless", "without", "more than", "both", "only", "other", "also"];
+        let conditional = conditions.iter().any(|word| {
+            let mut parts = words.split(|c: char| !c.is_ascii_alphanumeric() && c != ' ');
+            parts.any(|part| format!(" {part} ").contains(&format!(" {word} ")))
+        });
+        self.reason == "FieldValueForbidden" && !conditional
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct LeafState {
     pub steps: Vec<Step>,
     pub state: State,
-    /// The server's reason and its words, from the last refusal.
-    pub refusal: Option<(String, String)>,
+    /// The last refusal.
+    pub refusal: Option<Refusal>,
+    /// How often it was forbidden for good in company.
+    bans: usize,
     /// Values that it takes, as it said.
     choices: Vec<Value>,
     drops: usize,
@@ -65,7 +93,7 @@ pub struct Search<'a> {
 }
 
 /// Why an object could not be had.
-struct Stuck(String, String);
+struct Stuck(Refusal);
 
 impl<'a> Search<'a> {
     pub fn new(api: &'a Api, place: &'a Place, root: Node) -> Self {
@@ -76,6 +104,7 @@ impl<'a> Search<'a> {
                 steps,
                 state: State::Open,
                 refusal: None,
+                bans: 0,
                 choices: match &node.shape {
                     Shape::Leaf(Leaf::Text(choices)) => choices.clone(),
                     _ => Vec::new(),
@@ -121,21 +150,35 @@ impl<'a> Search<'a> {
         }
         let mut idle = 0;
         while idle < 2 {
-            let open = self.open();
+            let mut open = self.open();
             if open.is_empty() {
                 return Ok(());
             }
+            let before = open.len();
+            open.retain(|leaf| self.leaves[*leaf].bans < 2);
             self.cover(&open)?;
-            if self.open().len() == open.len() {
+            if self.open().len() == before {
                 idle += 1;
             } else {
                 idle = 0;
             }
         }
+        let mut forbidden: Vec<Refusal> = Vec::new();
         for leaf in self.open() {
+            let steps = &self.leaves[leaf].steps;
+            if let Some(known) = forbidden.iter().find(|known| steps.starts_with(&known.at)) {
+                self.leaves[leaf].refusal = Some(known.clone());
+                continue;
+            }
             for _ in 0..ALONE {
-                if self.leaves[leaf].state == State::Open {
-                    self.cover(&[leaf])?;
+                self.cover(&[leaf])?;
+                let leaf = &self.leaves[leaf];
+                let refusal = leaf.refusal.clone().filter(Refusal::is_final);
+                if leaf.state == State::Open && let Some(refusal) = refusal {
+                    forbidden.push(refusal);
+                    break;
+                } else if leaf.state != State::Open {
+                    break;
                 }
             }
         }
@@ -149,6 +192,9 @@ impl<'a> Search<'a> {
 
     /// Tries leaves in one object, and where the server gives no hint, in two.
     fn cover(&mut self, leaves: &[usize]) -> Result<()> {
+        if leaves.is_empty() {
+            return Ok(());
+        }
         let mut draft = self.base();
         for leaf in leaves {
             let path = self.first_place(*leaf);
@@ -158,10 +204,9 @@ impl<'a> Search<'a> {
         if alone {
             self.leaves[leaves[0]].refusal = None;
         }
-        if let Err(Stuck(reason, message)) = self.settle(draft, alone)? {
+        if let Err(Stuck(stuck)) = self.settle(draft, alone)? {
             if alone {
-                let refusal = &mut self.leaves[leaves[0]].refusal;
-                refusal.get_or_insert((reason, message));
+                self.leaves[leaves[0]].refusal.get_or_insert(stuck);
             } else {
                 let (a, b) = leaves.split_at(leaves.len() / 2);
                 self.cover(a)?;
@@ -241,7 +286,9 @@ impl<'a> Search<'a> {
         for length in 0..path.len() {
             self.beside(draft, &path[..length], &path[length]);
         }
-        for (companion, value) in safe::companions(self.place.kind(), &path, self.next) {
+        let companions =
+            safe::companions(self.place.kind(), &path, self.next, |path| draft.has(path));
+        for (companion, value) in companions {
             self.insert(draft, companion.clone(), false, 0);
             if let (Some(slot), Some(value)) = (draft.slots.get_mut(&companion), value) {
                 slot.prefer(value);
@@ -333,7 +380,8 @@ impl<'a> Search<'a> {
 
     /// Asks the server until it takes the object.
     fn settle(&mut self, mut draft: Draft, alone: bool) -> Result<Result<(), Stuck>> {
-        let mut last = Stuck(String::new(), "no answer".to_owned());
+        let mut last = Refusal::default();
+        let empty = draft.wanted() == 0;
         for _ in 0..PATIENCE {
             let object = self.place.object(draft.render(), self.next);
             let answer = self.api.create(&self.place.collection(&object), &object, true)?;
@@ -345,7 +393,7 @@ impl<'a> Search<'a> {
             let causes = causes(&answer);
             if std::env::var_os("ROUNDTRIP_TRACE").is_some() {
                 eprintln!("{} #{} {} {}", self.place.kind(), self.next, answer.code, draft.wanted());
-                for (reason, field, message) in causes.iter().take(12) {
+                for (reason, field, message) in causes.iter().take(400) {
                     eprintln!("    {reason} {field}: {}", message.chars().take(150).collect::<String>());
                 }
                 if causes.is_empty() {
@@ -353,25 +401,36 @@ impl<'a> Search<'a> {
                 }
             }
             last = match causes.first() {
-                Some((reason, field, message)) => Stuck(reason.clone(), format!("{field}: {message}")),
+                Some((reason, field, message)) => Refusal {
+                    reason: reason.clone(),
+                    message: format!("{field}: {message}"),
+                    at: Vec::new(),
+                },
                 None => {
                     let text = |name: &str| answer.body[name].as_str().unwrap_or_default().to_owned();
-                    Stuck(text("reason"), text("message"))
+                    Refusal { reason: text("reason"), message: text("message"), at: Vec::new() }
                 }
             };
             let mut progress = false;
-            for (reason, field, message) in &causes {
-                progress |= self.fix(&mut draft, reason, field, message, alone);
+            // First what names a place: what speaks of half the object may be answered by it.
+            for vague in [false, true] {
+                for (reason, field, message) in &causes {
+                    let (path, _) = draft.locate(&safe::place(self.place.kind(), parse(field)));
+                    let wanted = draft.below(&path).filter(|(_, slot)| slot.wanted).count();
+                    if (wanted > CROWD) == vague && !(vague && progress) {
+                        progress |= self.fix(&mut draft, reason, field, message, alone);
+                    }
+                }
             }
             if !progress {
                 break;
             }
-            if alone && draft.wanted() == 0 {
+            if !empty && draft.wanted() == 0 {
                 break;
             }
         }
         self.next += 1;
-        Ok(Err(last))
+        Ok(Err(Stuck(last)))
     }
 
     /// Notes what the server kept of an object that it took.
@@ -386,7 +445,7 @@ impl<'a> Search<'a> {
                     leaf.state = State::Covered;
                     covers.push((slot.leaf, dense));
                 }
-            } else if slot.wanted {
+            } else if slot.wanted && !is_zero(slot.value()) {
                 leaf.drops += 1;
                 if leaf.drops >= 4 && leaf.state == State::Open {
                     leaf.state = State::Dropped;
@@ -400,15 +459,23 @@ impl<'a> Search<'a> {
 
     /// Changes the object as a cause suggests; `false` if nothing was changed.
     fn fix(&mut self, draft: &mut Draft, reason: &str, at: &str, message: &str, alone: bool) -> bool {
-        let (mut path, mut rest) = draft.locate(&parse(at));
+        let (mut path, mut rest) = draft.locate(&safe::place(self.place.kind(), parse(at)));
+        let quoted = quoted(message);
+        let known = rest.is_empty() || self.root.at(&[path.as_slice(), &rest].concat()).is_some();
         if !draft.slots.contains_key(&path)
-            && let Some(culprit) = draft.holder(&path, quoted(message).as_ref())
+            && let Some(culprit) = draft
+                .holder(&path, quoted.as_ref())
+                .or_else(|| draft.holder(&[], quoted.as_ref()).filter(|_| !known))
         {
             // Some checks leave out indexes, or name the object around the field.
             (path, rest) = (culprit, Path::new());
         }
         let full = [path.as_slice(), &rest].concat();
-        let told = (reason.to_owned(), format!("{at}: {message}"));
+        let told = Refusal {
+            reason: reason.to_owned(),
+            message: format!("{at}: {message}"),
+            at: self.root.steps(&full),
+        };
         if reason != "FieldValueForbidden" && !rest.is_empty() && self.root.at(&full).is_some() {
             return self.need(draft, &full, 0);
         }
@@ -433,31 +500,57 @@ impl<'a> Search<'a> {
                 slot.at = slot.values.len() - 1;
                 return true;
             }
-            let forbidden = reason == "FieldValueForbidden" && !alone;
-            if !forbidden && slot.next() {
+            let never = reason == "FieldValueForbidden" || message.contains("must not be set");
+            let hopeless = (never || conflict(message)) && !alone;
+            if !hopeless && slot.next() {
                 return true;
             }
-            return self.shed(draft, &path);
+            if never {
+                self.leaves[leaf].bans += 1;
+            }
+            return self.shed(draft, &path, if conflict(message) { ELEMENTS } else { 1 });
+        }
+        if let Some(culprit) = self.mentioned(draft, &path, message).filter(|_| !alone) {
+            return self.shed(draft, &culprit, ELEMENTS);
         }
         match reason {
-            "FieldValueForbidden" => {
+            "FieldValueForbidden" if rest.is_empty() => {
                 for (_, slot) in draft.below(&path).filter(|(_, slot)| slot.wanted) {
                     self.leaves[slot.leaf].refusal = Some(told.clone());
+                    self.leaves[slot.leaf].bans += usize::from(told.is_final());
                 }
-                self.shed(draft, &path)
+                self.shed(draft, &path, if told.is_final() { 0 } else { ELEMENTS })
             }
+            "FieldValueInvalid" if rest.is_empty() && message.contains(" when ") && !alone => {
+                self.shed(draft, &path, ELEMENTS)
+            }
+            _ if message.contains("must specify") && self.need(draft, &path, 0) => true,
             "FieldValueRequired" => self.need(draft, &path, 0) || self.split(draft, &path, &told),
             _ => self.split(draft, &path, &told),
         }
     }
 
+    /// A leaf below a crowded place whose name the message holds.
+    fn mentioned(&self, draft: &Draft, path: &[Key], message: &str) -> Option<Path> {
+        let wanted = || draft.below(path).filter(|(_, slot)| slot.wanted);
+        if wanted().count() <= CROWD {
+            return None;
+        }
+        let words: Vec<&str> = message.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        let named = |path: &Path| {
+            matches!(path.last(), Some(Key::Field(name)) if name.len() > 5 && words.contains(&name.as_str()))
+        };
+        let mut found = wanted().filter(|(path, _)| named(path));
+        found.next().map(|(path, _)| path.clone())
+    }
+
     /// Takes a place out; what was to be covered there goes on to the next element of its list.
-    fn shed(&self, draft: &mut Draft, path: &[Key]) -> bool {
+    fn shed(&self, draft: &mut Draft, path: &[Key], elements: usize) -> bool {
         let out = draft.remove(path);
         if out.is_empty() {
             return false;
         }
-        self.forward(draft, path, &out);
+        self.forward(draft, path, &out, elements);
         self.sweep(draft, path);
         true
     }
@@ -471,7 +564,7 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn forward(&self, draft: &mut Draft, path: &[Key], out: &[(Path, Slot)]) {
+    fn forward(&self, draft: &mut Draft, path: &[Key], out: &[(Path, Slot)], elements: usize) {
         let Some(at) = self.list_around(path) else {
             return;
         };
@@ -479,7 +572,7 @@ impl<'a> Search<'a> {
             return;
         };
         for (place, slot) in out {
-            if slot.wanted && slot.moves < ELEMENTS && index < ELEMENTS {
+            if slot.wanted && slot.moves < elements && index < ELEMENTS {
                 let mut place = place.clone();
                 place[at] = Key::Index(index + 1);
                 self.insert(draft, place, true, slot.moves + 1);
@@ -500,7 +593,7 @@ impl<'a> Search<'a> {
     }
 
     /// Parts what does not go together below a place: the first child stays.
-    fn split(&mut self, draft: &mut Draft, path: &[Key], told: &(String, String)) -> bool {
+    fn split(&mut self, draft: &mut Draft, path: &[Key], told: &Refusal) -> bool {
         let wanted = |draft: &Draft, child: &Key| {
             let place = [path, std::slice::from_ref(child)].concat();
             draft.below(&place).any(|(_, slot)| slot.wanted)
@@ -511,7 +604,7 @@ impl<'a> Search<'a> {
                     if slot.wanted {
                         self.leaves[slot.leaf].refusal = Some(told.clone());
                     }
-                    slot.next() || self.shed(draft, path)
+                    slot.next() || self.shed(draft, path, 1)
                 }
                 None => false,
             };
@@ -537,12 +630,23 @@ impl<'a> Search<'a> {
                 for child in others {
                     let place = [path, std::slice::from_ref(child)].concat();
                     let out = draft.remove(&place);
-                    self.forward(draft, path, &out);
+                    self.forward(draft, path, &out, ELEMENTS);
                 }
                 true
             }
         }
     }
+}
+
+/// Whether a refusal is about what stands beside, rather than about the value.
+fn conflict(message: &str) -> bool {
+    let words = ["exclusive", "simultaneously", " both ", " when ", "more than one", "at most one"];
+    words.iter().any(|words| message.contains(words))
+}
+
+/// Whether a value reads as if it had not been given.
+fn is_zero(value: &Value) -> bool {
+    [Value::from(""), Value::from(0), Value::from(false)].contains(value)
 }
 
 /// The causes of a 422, each once: reason, field, message.
@@ -572,6 +676,11 @@ fn quoted(message: &str) -> Option<Value> {
     let (_, rest) = message.split_once("alue: ").or_else(|| message.split_once("found: "))?;
     let mut values = serde_json::Deserializer::from_str(rest).into_iter();
     let value: Value = values.next()?.ok()?;
+    // A list of one, as lists of scalars are here.
+    let value = match value {
+        Value::Array(mut values) if values.len() == 1 => values.remove(0),
+        value => value,
+    };
     (value.is_string() || value.is_number() || value.is_boolean()).then_some(value)
 }
 

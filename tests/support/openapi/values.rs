@@ -104,7 +104,13 @@ pub fn candidates(node: &Node, path: &Path, facts: &Facts<'_>) -> Vec<Value> {
             _ => vec![json!("2030-01-01T00:00:00Z")],
         },
         Leaf::Quantity => quantities(field),
-        Leaf::IntOrString => vec![json!("25%"), json!(1), json!(8080 + count), json!("http"), json!(0)],
+        Leaf::IntOrString => {
+            let mut found = vec![json!("25%"), json!(1), json!(8080 + count), json!("http")];
+            if field.to_lowercase().ends_with("port") {
+                found.rotate_left(2);
+            }
+            found
+        }
         Leaf::Bytes => bytes(field, facts),
         Leaf::Any => any(field, parent, node, &id),
         Leaf::Text(choices) => {
@@ -160,6 +166,7 @@ fn integers(field: &str, count: usize) -> Vec<Value> {
         "nodePort" => 30000 + count,
         "healthCheckNodePort" => 30500 + count,
         "weight" | "replicas" | "parallelism" | "completions" => 2,
+        "successThreshold" => 1,
         "mode" | "defaultMode" => 0o440,
         "runAsUser" | "runAsGroup" | "fsGroup" | "supplementalGroups" => 1000 + count,
         "groupPriorityMinimum" | "matchingPrecedence" => 5000 + count,
@@ -259,8 +266,16 @@ fn texts(
         ("volumeName", "fileKeyRef") => of(&[&unique(facts.number, &[Key::Index(COMPANION)])]),
         ("kind", "dataSource" | "dataSourceRef") => of(&["VolumeSnapshot", "PersistentVolumeClaim"]),
         ("apiGroup", "dataSource" | "dataSourceRef") => of(&["snapshot.storage.k8s.io"]),
-        ("iqn", _) => of(&["iqn.2024-01.com.example:strand"]),
+        ("iqn" | "initiatorName", _) => of(&["iqn.2024-01.com.example:strand"]),
         ("generateName", _) => of(&[&format!("{id}-")]),
+        ("name", "initContainers") => of(&[&format!("i{id}")]),
+        ("name", "ephemeralContainers") => of(&[&format!("e{id}")]),
+        ("hostname", _) => of(&["strand"]),
+        ("key", "matchFields") => of(&["metadata.name"]),
+        ("mismatchLabelKeys", _) => of(&[&format!("{id}-x")]),
+        ("effect", "tolerations") => of(&["NoExecute"]),
+        ("name", "webhooks") => of(&[&format!("{id}.strand.example.com")]),
+        ("admissionReviewVersions" | "conversionReviewVersions", _) => of(&["v1"]),
         ("name", _) => of(&[id]),
         ("namespace", _) => of(&["strand-a"]),
         ("finalizers", "metadata") => of(&["strand.example.com/keep"]),
@@ -270,7 +285,8 @@ fn texts(
         ("operations", _) => of(&["CREATE"]),
         ("image" | "reference", _) => of(&["registry.example.com/strand:1"]),
         ("mountPath" | "devicePath", _) => of(&[&format!("/{id}")]),
-        ("path" | "hostPath" | "key" | "subPath", _) => of(&[&format!("/{id}"), id, "strand"]),
+        ("key", "taints" | "tolerations") => of(&["example.com/strand"]),
+        ("path" | "hostPath" | "key" | "subPath", _) => of(&[id, &format!("/{id}"), "strand"]),
         ("topologyKey", _) => of(&["kubernetes.io/hostname"]),
         ("schedule", _) => of(&["0 3 * * *"]),
         ("timeZone", _) => of(&["Etc/UTC"]),
@@ -296,7 +312,7 @@ fn texts(
         }
         ("clusterIP" | "clusterIPs", _) => of(&[&service_ip(facts.number), "None"]),
         ("url", _) => of(&["https://strand.example.com/x"]),
-        ("host" | "driver" | "provisioner" | "hostname" | "externalName", _) => {
+        ("host" | "driver" | "provisioner" | "externalName", _) => {
             of(&["strand.example.com", "strand"])
         }
         ("apiGroup", _) => of(&["rbac.authorization.k8s.io", "apps", ""]),
