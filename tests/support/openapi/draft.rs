@@ -68,6 +68,13 @@ impl Draft {
         self.below(path).next().is_some()
     }
 
+    /// The first wanted leaf whose own name is this.
+    pub fn named(&self, name: Option<&Key>) -> Option<Path> {
+        let mut wanted = self.slots.iter().filter(|(_, slot)| slot.wanted);
+        let found = wanted.find(|(path, _)| name.is_some() && path.last() == name);
+        found.map(|(path, _)| path.clone())
+    }
+
     /// Where, below a place, a value stands.
     pub fn holder(&self, path: &[Key], value: Option<&Value>) -> Option<Path> {
         let mut holders = self.below(path).filter(|(_, slot)| Some(slot.value()) == value);
@@ -124,32 +131,10 @@ impl Draft {
     }
 
     /// From the server's positions to our places: the part that this object has, and the rest.
-    pub fn locate(&self, dense: &[Key]) -> (Path, Path) {
+    pub fn locate(&self, dense: &[Path]) -> Vec<(Path, Path)> {
         let root = self.tree();
-        let mut tree = &root;
-        let mut path = Path::new();
-        for (at, key) in dense.iter().enumerate() {
-            let Tree::Inner(children) = tree else {
-                return (path, Path::new());
-            };
-            let found = match key {
-                Key::Index(position) => children.iter().nth(*position),
-                // Some checks write `cephFS` for `cephfs`.
-                Key::Field(name) => children.get_key_value(key).or_else(|| {
-                    children.iter().find(|(known, _)| {
-                        matches!(known, Key::Field(known) if known.eq_ignore_ascii_case(name))
-                    })
-                }),
-            };
-            let Some((key, child)) = found else {
-                return (path, dense[at..].to_vec());
-            };
-            path.push((*key).clone());
-            tree = child;
-        }
-        (path, Path::new())
+        dense.iter().map(|dense| root.locate(dense)).collect()
     }
-
     /// From our place to the server's position.
     pub fn dense(&self, path: &[Key]) -> Path {
         let place = |at: usize| match &path[at] {
@@ -169,6 +154,31 @@ enum Tree<'a> {
 }
 
 impl Tree<'_> {
+    fn locate(&self, dense: &[Key]) -> (Path, Path) {
+        let mut tree = self;
+        let mut path = Path::new();
+        for (at, key) in dense.iter().enumerate() {
+            let Tree::Inner(children) = tree else {
+                return (path, dense[at..].to_vec());
+            };
+            let found = match key {
+                Key::Index(position) => children.iter().nth(*position),
+                // Some checks write `cephFS` for `cephfs`.
+                Key::Field(name) => children.get_key_value(key).or_else(|| {
+                    children.iter().find(|(known, _)| {
+                        matches!(known, Key::Field(known) if known.eq_ignore_ascii_case(name))
+                    })
+                }),
+            };
+            let Some((key, child)) = found else {
+                return (path, dense[at..].to_vec());
+            };
+            path.push((*key).clone());
+            tree = child;
+        }
+        (path, Path::new())
+    }
+
     fn value(&self) -> Value {
         match self {
             Tree::Leaf(value) => (*value).clone(),

@@ -111,8 +111,11 @@ impl Api {
             uri.push_str("&dryRun=All");
         }
         let body = serde_json::to_vec(object).context(path)?;
-        let (code, body) = self.send(Method::POST, &uri, "application/json", body)?;
-        let body = serde_json::from_slice(&body).context(path)?;
+        let (code, body) = match self.send(Method::POST, &uri, "application/json", body) {
+            Ok((code, body)) => (code, serde_json::from_slice(&body).unwrap_or_default()),
+            // A handler that panics cuts the connection: that object, and no other, is refused.
+            Err(failure) => (0, serde_json::json!({ "message": failure.to_string() })),
+        };
         Ok(Answer { code, body })
     }
 }

@@ -50,10 +50,11 @@ impl Coverage {
                         .iter()
                         .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()))
                         .find(|word| is_off(word, metrics));
-                    let gate = gate.map_or("no gate found".to_owned(), |gate| {
-                        format!("feature gate {gate} is off")
-                    });
-                    coverage.dropped.push((name, gate));
+                    let why = match gate {
+                        Some(gate) => format!("feature gate {gate} is off"),
+                        None => explained(search.place.kind(), &name).to_owned(),
+                    };
+                    coverage.dropped.push((name, why));
                 }
                 State::Open if is_final => {
                     coverage.forbidden.push((name, refusal.message));
@@ -78,6 +79,21 @@ impl Coverage {
         let share = self.covered as f64 / self.settable().max(1) as f64;
         share * 100.0
     }
+}
+
+/// Why the server drops a field whose description names no gate. Words for the reader; nothing is
+/// left out for standing here.
+fn explained(kind: &str, leaf: &str) -> &'static str {
+    const KNOWN: [(&str, &str, &str); 4] = [
+        ("", "lifecycle.stopSignal", "feature gate ContainerStopSignals is off"),
+        ("Node", "spec.configSource", "feature gate DynamicKubeletConfig is gone since 1.26"),
+        ("Secret", "stringData", "write-only: the server puts it into data"),
+        ("ServiceAccount", "secrets[]", "the server keeps the name alone"),
+    ];
+    KNOWN
+        .iter()
+        .find(|(of, part, _)| (of.is_empty() || *of == kind) && leaf.contains(part))
+        .map_or("reason not known", |(_, _, why)| why)
 }
 
 fn example(step: &Step) -> Key {

@@ -194,6 +194,55 @@ pub fn companions(
             found.push((plain(&["spec", "template", "metadata", "labels", "app"]), None));
             found.push((plain(&["spec", "selector", "matchLabels", "app"]), None));
         }
+        "CustomResourceDefinition" => {
+            if let Some(at) = at("openAPIV3Schema") {
+                found.push((sibling(at + 1, &["type"]), Some(json!("object"))));
+            }
+            if let (Some(at), Some(Key::Field(last))) = (at("properties"), path.get(9)) {
+                let kind = schema_type(last);
+                if path.len() > at + 2 && !kind.is_empty() {
+                    found.push((sibling(at + 2, &["type"]), Some(json!(kind))));
+                }
+                if last == "x-kubernetes-list-map-keys" {
+                    let list = sibling(at + 2, &["x-kubernetes-list-type"]);
+                    found.push((list, Some(json!("map"))));
+                }
+                if last == "x-kubernetes-embedded-resource" {
+                    let preserve = sibling(at + 2, &["x-kubernetes-preserve-unknown-fields"]);
+                    found.push((preserve, Some(json!(true))));
+                }
+                if last == "default" {
+                    found.push((sibling(at + 2, &["type"]), Some(json!("string"))));
+                }
+                if kind == "array" {
+                    let items = json!({
+                        "type": "object", "required": ["strand"],
+                        "properties": { "strand": { "type": "string" } },
+                    });
+                    found.push((sibling(at + 2, &["items"]), Some(items)));
+                }
+            }
+            if let (Some(at), Some(last)) = (at("x-kubernetes-validations"), path.last()) {
+                if *last == field("fieldPath") {
+                    found.push((sibling(at, &["properties", "strand"]), None));
+                    found.push((sibling(at, &["properties", "strand", "type"]), None));
+                }
+                if *last == field("optionalOldSelf") {
+                    let rule = json!("!oldSelf.hasValue() || true");
+                    found.push((sibling(at + 2, &["rule"]), Some(rule)));
+                }
+            }
+            if let Some(at) = at("selectableFields") {
+                let schema = ["schema", "openAPIV3Schema", "properties", "strand", "type"];
+                found.push((sibling(at, &schema), Some(json!("string"))));
+            }
+            if starts(&["spec", "conversion"]) {
+                let strategy = plain(&["spec", "conversion", "strategy"]);
+                found.push((strategy, Some(json!("Webhook"))));
+                let versions = ["spec", "conversion", "webhook", "conversionReviewVersions"];
+                found.push(([plain(&versions), vec![Key::Index(0)]].concat(), None));
+            }
+        }
         "APIService" if starts(&["spec", "insecureSkipTLSVerify"]) => {
             found.push((plain(&["spec", "service", "name"]), None));
             found.push((plain(&["spec", "service", "namespace"]), None));
@@ -215,8 +264,22 @@ pub fn companions(
     found
 }
 
+/// Of which type a schema must be for one of its fields to say anything.
+fn schema_type(field: &str) -> &'static str {
+    match field {
+        "maxLength" | "minLength" | "pattern" | "format" => "string",
+        "maximum" | "minimum" | "multipleOf" | "exclusiveMaximum" | "exclusiveMinimum" => "integer",
+        "maxItems" | "minItems" | "items" | "x-kubernetes-list-type"
+        | "x-kubernetes-list-map-keys" => "array",
+        "maxProperties" | "minProperties" | "properties" | "additionalProperties" | "required"
+        | "x-kubernetes-map-type" | "x-kubernetes-embedded-resource"
+        | "x-kubernetes-preserve-unknown-fields" => "object",
+        _ => "",
+    }
+}
+
 /// Where in the object a cause's field is: some checks run on a form of another shape.
-pub fn place(kind: &str, path: Path) -> Path {
+pub fn place(kind: &str, path: Path, message: &str) -> Path {
     const MOVED: [(&str, &[&str], &[&str]); 6] = [
         ("Node", &["metadata", "taints"], &["spec", "taints"]),
         (
@@ -250,10 +313,14 @@ pub fn place(kind: &str, path: Path) -> Path {
     let moved = MOVED.iter().find(|(of, from, _)| {
         *of == kind && path.starts_with(&from.iter().map(key).collect::<Path>())
     });
-    match moved {
+    let mut place = match moved {
         Some((_, from, to)) => to.iter().map(key).chain(path[from.len()..].to_vec()).collect(),
         None => path,
+    };
+    if message.contains("'schema' is not supported") {
+        place.push(field("$schema"));
     }
+    place
 }
 
 /// Which child to give first to an object that wants any.

@@ -49,12 +49,13 @@ impl Refusal {
         let words = self.message.split_once("orbidden: ");
         let words = words.map_or(self.message.as_str(), |(_, words)| words);
         let conditions =
-            ["when", "if", "unless", "without", "more than", "both", "only", "other", "also"];
+            ["when", "if", "unless", "mutual", "without", "more than", "both", "only", "other", "also"];
         let conditional = conditions.iter().any(|word| {
             let mut parts = words.split(|c: char| !c.is_ascii_alphanumeric() && c != ' ');
             parts.any(|part| format!(" {part} ").contains(&format!(" {word} ")))
         });
-        self.reason == "FieldValueForbidden" && !conditional
+        let forbidden = self.reason == "FieldValueForbidden" || words.contains("must not be set");
+        forbidden && !conditional
     }
 }
 
@@ -413,12 +414,16 @@ impl<'a> Search<'a> {
             };
             let mut progress = false;
             // First what names a place: what speaks of half the object may be answered by it.
+            // Found before anything is changed, for what is taken out moves positions.
+            let fields = causes.iter().map(|(_, field, message)| {
+                safe::place(self.place.kind(), parse(field), message)
+            });
+            let places = draft.locate(&fields.collect::<Vec<_>>());
             for vague in [false, true] {
-                for (reason, field, message) in &causes {
-                    let (path, _) = draft.locate(&safe::place(self.place.kind(), parse(field)));
-                    let wanted = draft.below(&path).filter(|(_, slot)| slot.wanted).count();
+                for (cause, place) in causes.iter().zip(&places) {
+                    let wanted = draft.below(&place.0).filter(|(_, slot)| slot.wanted).count();
                     if (wanted > CROWD) == vague && !(vague && progress) {
-                        progress |= self.fix(&mut draft, reason, field, message, alone);
+                        progress |= self.fix(&mut draft, cause, place.clone(), alone);
                     }
                 }
             }
@@ -458,13 +463,15 @@ impl<'a> Search<'a> {
     }
 
     /// Changes the object as a cause suggests; `false` if nothing was changed.
-    fn fix(&mut self, draft: &mut Draft, reason: &str, at: &str, message: &str, alone: bool) -> bool {
-        let (mut path, mut rest) = draft.locate(&safe::place(self.place.kind(), parse(at)));
+    fn fix(&mut self, draft: &mut Draft, cause: &Cause, place: (Path, Path), alone: bool) -> bool {
+        let (reason, at, message) = (cause.0.as_str(), &cause.1, cause.2.as_str());
+        let (mut path, mut rest) = place;
         let quoted = quoted(message);
         let known = rest.is_empty() || self.root.at(&[path.as_slice(), &rest].concat()).is_some();
         if !draft.slots.contains_key(&path)
             && let Some(culprit) = draft
-                .holder(&path, quoted.as_ref())
+                .named(rest.last().filter(|_| !known))
+                .or_else(|| draft.holder(&path, quoted.as_ref()))
                 .or_else(|| draft.holder(&[], quoted.as_ref()).filter(|_| !known))
         {
             // Some checks leave out indexes, or name the object around the field.
@@ -482,9 +489,9 @@ impl<'a> Search<'a> {
         if let Some(slot) = draft.slots.get_mut(&path) {
             let leaf = slot.leaf;
             if slot.wanted {
-                self.leaves[leaf].refusal = Some(told);
+                self.leaves[leaf].refusal = Some(told.clone());
             }
-            if reason == "FieldValueNotSupported" && !slot.told {
+            if !slot.told {
                 let values = supported(message);
                 if !values.is_empty() {
                     let turn = values::turn(&path, self.next) % values.len();
@@ -500,8 +507,9 @@ impl<'a> Search<'a> {
                 slot.at = slot.values.len() - 1;
                 return true;
             }
-            let never = reason == "FieldValueForbidden" || message.contains("must not be set");
-            let hopeless = (never || conflict(message)) && !alone;
+            // Within a value of any JSON it is the guess that is forbidden.
+            let never = reason == "FieldValueForbidden" && rest.is_empty() || message.contains("must not be set");
+            let hopeless = never && told.is_final() || (never || conflict(message)) && !alone;
             if !hopeless && slot.next() {
                 return true;
             }
@@ -557,7 +565,9 @@ impl<'a> Search<'a> {
 
     /// The innermost list of objects around a place, as the position of its index.
     fn list_around(&self, path: &[Key]) -> Option<usize> {
-        let is_index = |at: &usize| matches!(path[*at], Key::Index(_));
+        // A second version would have to hold what the first does, and not be stored.
+        let versions = [field("spec"), field("versions")];
+        let is_index = |at: &usize| matches!(path[*at], Key::Index(_)) && path[..*at] != versions;
         (0..path.len()).rev().filter(is_index).find(|at| {
             let element = self.root.at(&path[..=*at]);
             element.is_some_and(|node| !matches!(node.shape, Shape::Leaf(_)))
@@ -649,9 +659,12 @@ fn is_zero(value: &Value) -> bool {
     [Value::from(""), Value::from(0), Value::from(false)].contains(value)
 }
 
+/// Reason, field, message.
+type Cause = (String, String, String);
+
 /// The causes of a 422, each once: reason, field, message.
-fn causes(answer: &Answer) -> Vec<(String, String, String)> {
-    let mut found: Vec<(String, String, String)> = Vec::new();
+fn causes(answer: &Answer) -> Vec<Cause> {
+    let mut found: Vec<Cause> = Vec::new();
     for cause in answer.body["details"]["causes"].as_array().into_iter().flatten() {
         let text = |name: &str| cause[name].as_str().unwrap_or_default().to_owned();
         let cause = (text("reason"), text("field"), text("message"));
@@ -659,11 +672,20 @@ fn causes(answer: &Answer) -> Vec<(String, String, String)> {
             found.push(cause);
         }
     }
+    // What strict decoding finds has no causes.
+    let message = answer.body["message"].as_str().unwrap_or_default();
+    for part in message.split("unknown field \"").skip(1) {
+        let field = part.split('"').next().unwrap_or_default();
+        found.push(("FieldValueInvalid".into(), field.into(), "unknown field".into()));
+    }
     found
 }
 
 /// `Unsupported value: "x": supported values: "a", "b"`.
 fn supported(message: &str) -> Vec<Value> {
+    if let Some((_, list)) = message.split_once("must be one of ") {
+        return list.split(',').map(|value| Value::from(value.trim())).collect();
+    }
     let Some((_, list)) = message.split_once("supported values: ") else {
         return Vec::new();
     };
@@ -681,7 +703,8 @@ fn quoted(message: &str) -> Option<Value> {
         Value::Array(mut values) if values.len() == 1 => values.remove(0),
         value => value,
     };
-    (value.is_string() || value.is_number() || value.is_boolean()).then_some(value)
+    // Others stand in too many places.
+    value.is_string().then_some(value)
 }
 
 /// `must be between 1 and 65535, inclusive`, `must be greater than or equal to 30`.

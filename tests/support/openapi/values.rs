@@ -211,11 +211,12 @@ fn any(field: &str, parent: &str, node: &Node, id: &str) -> Vec<Value> {
         | ("JSONSchemaProps", _) => {
             vec![json!({ "type": "string" }), json!({ "minLength": 1 }), json!({})]
         }
+        ("status", "subresources") => vec![json!({})],
         ("additionalProperties", _) => vec![json!({ "type": "string" }), json!(true)],
         ("additionalItems", _) => vec![json!(true), json!({ "type": "string" })],
         ("dependencies", _) => vec![json!(["strand"]), json!({ "type": "string" })],
         ("default" | "enum" | "example", _) => {
-            vec![json!({ "a": 1 }), json!("strand"), json!(1), json!(true)]
+            vec![json!("strand"), json!({}), json!({ "a": 1 }), json!(1), json!(true)]
         }
         _ if node.type_name == "JSONSchemaProps" => {
             vec![json!({ "type": "string" }), json!({ "minLength": 1 }), json!({})]
@@ -295,6 +296,12 @@ fn texts(
         ]),
         ("expression", "applyConfiguration") => of(&["Object{}"]),
         ("expression", "selectors" | "cel") => of(&["device.driver == \"strand.example.com\"", "true"]),
+        ("specReplicasPath", _) => of(&[".spec.replicas"]),
+        ("statusReplicasPath", _) => of(&[".status.replicas"]),
+        ("labelSelectorPath", _) => of(&[".status.selector"]),
+        ("jsonPath", "selectableFields") => of(&[".strand"]),
+        ("fieldPath", "x-kubernetes-validations") => of(&[".strand"]),
+        ("x-kubernetes-list-map-keys", _) => of(&["strand"]),
         ("rule" | "expression" | "valueExpression", _) => of(&["true", "'strand'"]),
         ("messageExpression", _) => of(&["'strand'"]),
         ("fieldPath", _) => of(&["metadata.name", ".spec.strand"]),
