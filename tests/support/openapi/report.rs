@@ -50,6 +50,7 @@ impl Coverage {
                         .iter()
                         .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()))
                         .find(|word| is_off(word, metrics));
+                    let gate = gate.or_else(|| known_gate(&name).filter(|g| is_off(g, metrics)));
                     let why = match gate {
                         Some(gate) => format!("feature gate {gate} is off"),
                         None => explained(search.place.kind(), &name).to_owned(),
@@ -81,18 +82,27 @@ impl Coverage {
     }
 }
 
+/// The gate of a field whose description does not name it.
+fn known_gate(leaf: &str) -> Option<&'static str> {
+    const KNOWN: [(&str, &str); 2] = [
+        ("lifecycle.stopSignal", "ContainerStopSignals"),
+        ("schedulingGroup", "GenericWorkload"),
+    ];
+    let known = KNOWN.iter().find(|(part, _)| leaf.contains(part));
+    known.map(|(_, gate)| *gate)
+}
+
 /// Why the server drops a field whose description names no gate. Words for the reader; nothing is
-/// left out for standing here.
+/// left out because of it.
 fn explained(kind: &str, leaf: &str) -> &'static str {
-    const KNOWN: [(&str, &str, &str); 4] = [
-        ("", "lifecycle.stopSignal", "feature gate ContainerStopSignals is off"),
+    const KNOWN: [(&str, &str, &str); 3] = [
         ("Node", "spec.configSource", "feature gate DynamicKubeletConfig is gone since 1.26"),
         ("Secret", "stringData", "write-only: the server puts it into data"),
         ("ServiceAccount", "secrets[]", "the server keeps the name alone"),
     ];
     KNOWN
         .iter()
-        .find(|(of, part, _)| (of.is_empty() || *of == kind) && leaf.contains(part))
+        .find(|(of, part, _)| *of == kind && leaf.contains(part))
         .map_or("reason not known", |(_, _, why)| why)
 }
 

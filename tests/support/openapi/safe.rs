@@ -167,6 +167,19 @@ pub fn companions(
     if let Some(at) = within(&["matchLabelKeys", "mismatchLabelKeys"]) {
         found.push((sibling(at, &["labelSelector", "matchLabels", "app"]), None));
     }
+    if let Some(at) = at("volumeClaimTemplates") {
+        // The server mounts each as a volume of this name before it looks at it.
+        found.push((sibling(at + 2, &["metadata", "name"]), None));
+    }
+    let indexed = ["maxFailedIndexes", "backoffLimitPerIndex", "successPolicy"];
+    if let Some(at) = within(&indexed) {
+        found.push((sibling(at, &["completionMode"]), Some(json!("Indexed"))));
+        found.push((sibling(at, &["completions"]), None));
+        found.push((sibling(at, &["parallelism"]), None));
+        if indexed.iter().all(|name| path[at] != field(name) || *name == "maxFailedIndexes") {
+            found.push((sibling(at, &["backoffLimitPerIndex"]), None));
+        }
+    }
     if let Some(at) = at("envFrom") {
         if within(&["configMapRef", "secretRef"]).is_none() {
             found.push((sibling(at + 2, &["configMapRef", "name"]), None));
@@ -198,7 +211,7 @@ pub fn companions(
             if let Some(at) = at("openAPIV3Schema") {
                 found.push((sibling(at + 1, &["type"]), Some(json!("object"))));
             }
-            if let (Some(at), Some(Key::Field(last))) = (at("properties"), path.get(9)) {
+            if let (Some(at), Some(Key::Field(last))) = (at("properties"), path.get(7)) {
                 let kind = schema_type(last);
                 if path.len() > at + 2 && !kind.is_empty() {
                     found.push((sibling(at + 2, &["type"]), Some(json!(kind))));
@@ -280,7 +293,12 @@ fn schema_type(field: &str) -> &'static str {
 
 /// Where in the object a cause's field is: some checks run on a form of another shape.
 pub fn place(kind: &str, path: Path, message: &str) -> Path {
-    const MOVED: [(&str, &[&str], &[&str]); 6] = [
+    const MOVED: [(&str, &[&str], &[&str]); 7] = [
+        (
+            "CustomResourceDefinition",
+            &["spec", "selectableFields"],
+            &["spec", "versions", "0", "selectableFields"],
+        ),
         ("Node", &["metadata", "taints"], &["spec", "taints"]),
         (
             "CustomResourceDefinition",

@@ -314,9 +314,11 @@ impl<'a> Search<'a> {
                 continue;
             };
             let child = child.to_lowercase();
-            let named = self.leaves[*leaf].choices.iter().find(|choice| {
-                let choice = choice.as_str().unwrap_or_default().to_lowercase();
-                child == choice || (choice.len() > 4 && child.starts_with(&choice))
+            let choices = &self.leaves[*leaf].choices;
+            let lower = |choice: &Value| choice.as_str().unwrap_or_default().to_lowercase();
+            let named = choices.iter().find(|choice| child == lower(choice)).or_else(|| {
+                let within = |choice: &String| choice.len() > 4 && child.contains(choice);
+                choices.iter().find(|choice| within(&lower(choice)))
             });
             if let Some(named) = named {
                 self.insert(draft, path.clone(), false, 0);
@@ -466,6 +468,7 @@ impl<'a> Search<'a> {
     fn fix(&mut self, draft: &mut Draft, cause: &Cause, place: (Path, Path), alone: bool) -> bool {
         let (reason, at, message) = (cause.0.as_str(), &cause.1, cause.2.as_str());
         let (mut path, mut rest) = place;
+        let mut exact = true;
         let quoted = quoted(message);
         let known = rest.is_empty() || self.root.at(&[path.as_slice(), &rest].concat()).is_some();
         if !draft.slots.contains_key(&path)
@@ -474,6 +477,7 @@ impl<'a> Search<'a> {
                 .or_else(|| draft.holder(&path, quoted.as_ref()))
                 .or_else(|| draft.holder(&[], quoted.as_ref()).filter(|_| !known))
         {
+            exact = false;
             // Some checks leave out indexes, or name the object around the field.
             (path, rest) = (culprit, Path::new());
         }
@@ -497,7 +501,9 @@ impl<'a> Search<'a> {
                     let turn = values::turn(&path, self.next) % values.len();
                     slot.values = [&values[turn..], &values[..turn]].concat();
                     (slot.at, slot.refused, slot.told) = (0, 0, true);
-                    self.leaves[leaf].choices = values;
+                    if exact {
+                        self.leaves[leaf].choices = values;
+                    }
                     return true;
                 }
             }
@@ -683,8 +689,10 @@ fn causes(answer: &Answer) -> Vec<Cause> {
 
 /// `Unsupported value: "x": supported values: "a", "b"`.
 fn supported(message: &str) -> Vec<Value> {
-    if let Some((_, list)) = message.split_once("must be one of ") {
-        return list.split(',').map(|value| Value::from(value.trim())).collect();
+    let listed = ["must be one of ", "must be either "];
+    if let Some((_, list)) = listed.iter().find_map(|words| message.split_once(words)) {
+        let names = list.split(',').map(|name| name.trim().trim_start_matches("or "));
+        return names.map(Value::from).collect();
     }
     let Some((_, list)) = message.split_once("supported values: ") else {
         return Vec::new();
