@@ -92,7 +92,10 @@ pub(crate) fn what_was_generated_is_recorded(plane: &ControlPlane) -> Outcome {
         generation.objects.len(),
         snapshot.took.as_secs_f64()
     );
-    println!("{} generated leaves read otherwise in their file:", lost.len());
+    println!(
+        "{} generated leaves read otherwise in their file:",
+        lost.len()
+    );
     for leaf in &lost {
         println!("  {leaf}");
     }

@@ -13,7 +13,10 @@ mod support;
 mod openapi;
 
 #[path = "../recording/mirror.rs"]
-#[allow(dead_code, reason = "shared with the recording tests, which use all of it")]
+#[allow(
+    dead_code,
+    reason = "shared with the recording tests, which use all of it"
+)]
 mod mirror;
 
 mod kinds;
@@ -25,7 +28,10 @@ fn main() -> ExitCode {
         Options::default(),
         &[
             ("every_kind_is_covered", kinds::every_kind_is_covered),
-            ("what_was_generated_is_recorded", kinds::what_was_generated_is_recorded),
+            (
+                "what_was_generated_is_recorded",
+                kinds::what_was_generated_is_recorded,
+            ),
             ("controllers_let_it_live", kinds::controllers_let_it_live),
         ],
     )

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::path::{Key, Path};
+use super::path::{Key, Path, Step, field};
 
 /// One leaf of an object.
 #[derive(Clone, Debug)]
@@ -33,10 +33,14 @@ impl Slot {
 
     /// Takes a value that is known to be needed.
     pub fn prefer(&mut self, value: Value) {
-        self.at = self.values.iter().position(|known| *known == value).unwrap_or_else(|| {
-            self.values.push(value);
-            self.values.len() - 1
-        });
+        self.at = self
+            .values
+            .iter()
+            .position(|known| *known == value)
+            .unwrap_or_else(|| {
+                self.values.push(value);
+                self.values.len() - 1
+            });
     }
 
     /// Goes to the next guess; `false` if all were refused.
@@ -77,7 +81,9 @@ impl Draft {
 
     /// Where, below a place, a value stands.
     pub fn holder(&self, path: &[Key], value: Option<&Value>) -> Option<Path> {
-        let mut holders = self.below(path).filter(|(_, slot)| Some(slot.value()) == value);
+        let mut holders = self
+            .below(path)
+            .filter(|(_, slot)| Some(slot.value()) == value);
         holders.next().map(|(place, _)| place.clone())
     }
 
@@ -139,7 +145,7 @@ impl Draft {
     pub fn dense(&self, path: &[Key]) -> Path {
         let place = |at: usize| match &path[at] {
             Key::Field(name) => Key::Field(name.clone()),
-            key => {
+            key @ Key::Index(_) => {
                 let all = self.children(&path[..at]);
                 Key::Index(all.iter().position(|child| child == key).unwrap_or(0))
             }
@@ -206,4 +212,26 @@ pub fn lookup<'a>(object: &'a Value, path: &[Key]) -> Option<&'a Value> {
         Key::Field(name) => value.get(name),
         Key::Index(index) => value.get(index),
     })
+}
+
+/// Where an object has a leaf of a kind.
+pub fn find(object: &Value, steps: &[Step]) -> Option<Path> {
+    let Some((step, rest)) = steps.split_first() else {
+        return (!object.is_null()).then(Path::new);
+    };
+    let below = |key: Key, value: &Value| {
+        let path = find(value, rest)?;
+        Some([vec![key], path].concat())
+    };
+    match step {
+        Step::Field(name) => below(field(name), object.get(name)?),
+        Step::Element => {
+            let mut all = object.as_array()?.iter().enumerate();
+            all.find_map(|(at, value)| below(Key::Index(at), value))
+        }
+        Step::Entry => {
+            let mut all = object.as_object()?.iter();
+            all.find_map(|(name, value)| below(field(name), value))
+        }
+    }
 }

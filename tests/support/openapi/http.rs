@@ -56,7 +56,13 @@ impl Api {
         self.requests.get()
     }
 
-    fn send(&self, method: Method, path: &str, accept: &str, body: Vec<u8>) -> Result<(u16, Vec<u8>)> {
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Vec<u8>,
+    ) -> Result<(u16, Vec<u8>)> {
         self.requests.set(self.requests.get() + 1);
         let request = Request::builder()
             .method(method)

@@ -1,4 +1,5 @@
-//! Valid objects of every recorded built-in kind, made from the server's own OpenAPI documents.
+//! Valid objects of every recorded built-in kind, made from the server's own `OpenAPI`
+//! documents.
 //!
 //! Nothing is picked by hand: a kind's *settable leaves* are the leaves of its schema below the
 //! root, less `status`, `apiVersion`, `kind` and what only the server writes into `metadata`. Maps
@@ -13,9 +14,11 @@
     reason = "compiled into several test crates, none of which uses everything"
 )]
 
+pub mod companions;
 pub mod draft;
 pub mod http;
 pub mod path;
+pub mod repair;
 pub mod report;
 pub mod safe;
 pub mod schema;
@@ -132,16 +135,16 @@ pub fn sets(plane: &ControlPlane) -> Result<Generation> {
     types.sort_by_key(|api_type| (&*api_type.kind != "PodTemplate", api_type.group.clone()));
     let mut documents: BTreeMap<String, Document> = BTreeMap::new();
     let mut seeds: Vec<(usize, Vec<(Path, Slot)>)> = Vec::new();
-    let only = std::env::var("ROUNDTRIP_KIND").ok();
     for api_type in types {
-        if only.as_ref().is_some_and(|only| !only.split(',').any(|k| k == &*api_type.kind)) {
-            continue;
-        }
         let began = std::time::Instant::now();
         let before = api.requests();
         let group_version = api_type.api_version();
         if !documents.contains_key(&group_version) {
-            let root = if api_type.group.is_empty() { "api" } else { "apis" };
+            let root = if api_type.group.is_empty() {
+                "api"
+            } else {
+                "apis"
+            };
             let json = api.get(&format!("/openapi/v3/{root}/{group_version}"))?;
             documents.insert(group_version.clone(), Document::new(json)?);
         }
@@ -165,6 +168,7 @@ pub fn sets(plane: &ControlPlane) -> Result<Generation> {
             None => Vec::new(),
         };
         search.run(&grafted)?;
+        search.adopt()?;
         if &*api_type.kind == "PodTemplate" {
             seeds = search
                 .accepted
@@ -175,10 +179,13 @@ pub fn sets(plane: &ControlPlane) -> Result<Generation> {
         let mut coverage = Coverage::of(&search, &gates);
         coverage.requests = api.requests() - before;
         coverage.took = began.elapsed();
-        eprintln!("{}", report::table(std::slice::from_ref(&coverage)));
         generation.coverage.push(coverage);
         for accepted in &search.accepted {
-            let text = |name: &str| accepted.object["metadata"][name].as_str().unwrap_or_default();
+            let text = |name: &str| {
+                accepted.object["metadata"][name]
+                    .as_str()
+                    .unwrap_or_default()
+            };
             generation.objects.push(Generated {
                 api_type: api_type.clone(),
                 namespace: text("namespace").to_owned(),
@@ -210,7 +217,11 @@ pub fn create_all(plane: &ControlPlane, generation: &Generation) -> Result<Vec<S
     for object in &generation.objects {
         let mut manifest = object.manifest.clone();
         let owner = &owners[object.namespace.as_str()];
-        for reference in manifest["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
+        for reference in manifest["metadata"]["ownerReferences"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
             reference["uid"] = json!(owner.uid);
         }
         let answer = api.create(&object.collection, &manifest, false)?;
@@ -228,7 +239,11 @@ fn cut(accepted: &search::Accepted) -> Vec<(Path, Slot)> {
     slots
         .filter(|(path, _)| path.first() == Some(&field("template")))
         .map(|(path, slot)| {
-            let slot = Slot { refused: 0, moves: 0, ..slot.clone() };
+            let slot = Slot {
+                refused: 0,
+                moves: 0,
+                ..slot.clone()
+            };
             (path[1..].to_vec(), slot)
         })
         .collect()
@@ -249,7 +264,13 @@ fn prepare(api: &Api, generation: &mut Generation) -> Result<BTreeMap<String, Ow
         let manifest = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name },
         });
-        make(api, generation, manifest, "namespaces", "/api/v1/namespaces")?;
+        make(
+            api,
+            generation,
+            manifest,
+            "namespaces",
+            "/api/v1/namespaces",
+        )?;
         let manifest = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": { "name": "strand-owner", "namespace": name },
@@ -281,7 +302,10 @@ fn make(
     if live.code == 409 {
         live.body = api.get(&format!("{collection}/{name}"))?;
     } else if live.code != 201 {
-        return Err(Failure::new(format_args!("POST {collection}: {}", live.body)));
+        return Err(Failure::new(format_args!(
+            "POST {collection}: {}",
+            live.body
+        )));
     }
     let api_version = text(&manifest["apiVersion"]);
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", &api_version));

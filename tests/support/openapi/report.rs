@@ -27,7 +27,11 @@ pub struct Coverage {
 impl Coverage {
     pub fn of(search: &Search<'_>, metrics: &str) -> Self {
         let mut coverage = Self {
-            kind: format!("{} {}", search.place.api_type.api_version(), search.place.kind()),
+            kind: format!(
+                "{} {}",
+                search.place.api_type.api_version(),
+                search.place.kind()
+            ),
             leaves: search.leaves.len(),
             covered: 0,
             objects: search.accepted.len(),
@@ -84,7 +88,8 @@ impl Coverage {
 
 /// The gate of a field whose description does not name it.
 fn known_gate(leaf: &str) -> Option<&'static str> {
-    const KNOWN: [(&str, &str); 2] = [
+    const KNOWN: [(&str, &str); 3] = [
+        ("rollingUpdate.maxUnavailable", "MaxUnavailableStatefulSet"),
         ("lifecycle.stopSignal", "ContainerStopSignals"),
         ("schedulingGroup", "GenericWorkload"),
     ];
@@ -95,10 +100,27 @@ fn known_gate(leaf: &str) -> Option<&'static str> {
 /// Why the server drops a field whose description names no gate. Words for the reader; nothing is
 /// left out because of it.
 fn explained(kind: &str, leaf: &str) -> &'static str {
-    const KNOWN: [(&str, &str, &str); 3] = [
-        ("Node", "spec.configSource", "feature gate DynamicKubeletConfig is gone since 1.26"),
-        ("Secret", "stringData", "write-only: the server puts it into data"),
-        ("ServiceAccount", "secrets[]", "the server keeps the name alone"),
+    const KNOWN: [(&str, &str, &str); 4] = [
+        (
+            "EndpointSlice",
+            "deprecatedTopology",
+            "kept for objects of v1beta1 alone",
+        ),
+        (
+            "Node",
+            "spec.configSource",
+            "feature gate DynamicKubeletConfig is gone since 1.26",
+        ),
+        (
+            "Secret",
+            "stringData",
+            "write-only: the server puts it into data",
+        ),
+        (
+            "ServiceAccount",
+            "secrets[]",
+            "the server keeps the name alone",
+        ),
     ];
     KNOWN
         .iter()
@@ -129,7 +151,17 @@ pub fn table(coverage: &[Coverage]) -> String {
     let _ = writeln!(
         text,
         "{:<58} {:>6} {:>8} {:>7} {:>6} {:>5} {:>9} {:>7} {:>7} {:>8} {:>6}",
-        "kind", "leaves", "settable", "covered", "%", "gated", "forbidden", "refused", "objects", "requests", "s"
+        "kind",
+        "leaves",
+        "settable",
+        "covered",
+        "%",
+        "gated",
+        "forbidden",
+        "refused",
+        "objects",
+        "requests",
+        "s"
     );
     for kind in coverage {
         let _ = writeln!(

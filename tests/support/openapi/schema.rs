@@ -1,4 +1,4 @@
-//! The server's OpenAPI documents as trees of what can be set.
+//! The server's `OpenAPI` documents as trees of what can be set.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /// What only the server writes, in templates as well.
 /// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>
-const SERVER_METADATA: [&str; 8] = [
+pub const SERVER_METADATA: [&str; 8] = [
     "creationTimestamp",
     "deletionGracePeriodSeconds",
     "deletionTimestamp",
@@ -96,10 +96,10 @@ impl Document {
             for field in ["apiVersion", "kind", "status"] {
                 fields.remove(field);
             }
-            if let Some(metadata) = fields.get_mut("metadata") {
-                if let (Shape::Object(fields, _), false) = (&mut metadata.shape, namespaced) {
-                    fields.remove("namespace");
-                }
+            if let Some(metadata) = fields.get_mut("metadata")
+                && let (Shape::Object(fields, _), false) = (&mut metadata.shape, namespaced)
+            {
+                fields.remove("namespace");
             }
         }
         Ok(root)
@@ -110,7 +110,10 @@ impl Document {
             .as_str()
             .or_else(|| schema["allOf"][0]["$ref"].as_str())
             .and_then(|target| target.strip_prefix(REF));
-        let description = schema["description"].as_str().unwrap_or_default().to_owned();
+        let description = schema["description"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         if let Some(target) = target {
             let times = above.iter().filter(|name| *name == target).count();
             let once_more = above.last().is_some_and(|last| last == RECURSIVE_FIELD);
@@ -132,7 +135,11 @@ impl Document {
         } else if schema["type"] == "array" {
             Shape::List(Box::new(self.node(&schema["items"], "", above)))
         } else if schema["additionalProperties"].is_object() {
-            Shape::Map(Box::new(self.node(&schema["additionalProperties"], "", above)))
+            Shape::Map(Box::new(self.node(
+                &schema["additionalProperties"],
+                "",
+                above,
+            )))
         } else {
             Shape::Leaf(leaf(schema, name))
         };
@@ -196,12 +203,13 @@ fn leaf(schema: &Value, name: &str) -> Leaf {
 impl Node {
     /// The place at a path of an object, if the schema has it.
     pub fn at(&self, path: &[Key]) -> Option<&Node> {
-        path.iter().try_fold(self, |node, key| match (&node.shape, key) {
-            (Shape::Object(fields, _), Key::Field(name)) => fields.get(name),
-            (Shape::Map(value), Key::Field(_)) => Some(&**value),
-            (Shape::List(element), Key::Index(_)) => Some(&**element),
-            _ => None,
-        })
+        path.iter()
+            .try_fold(self, |node, key| match (&node.shape, key) {
+                (Shape::Object(fields, _), Key::Field(name)) => fields.get(name),
+                (Shape::Map(value), Key::Field(_)) => Some(&**value),
+                (Shape::List(element), Key::Index(_)) => Some(&**element),
+                _ => None,
+            })
     }
 
     /// The path's shape: which leaf of the kind it is.
@@ -245,7 +253,7 @@ impl Node {
     }
 
     /// The descriptions from the root down to a path, the deepest first.
-    pub fn descriptions(&self, path: &Path) -> Vec<&str> {
+    pub fn descriptions(&self, path: &[Key]) -> Vec<&str> {
         let all = (1..=path.len()).rev();
         all.filter_map(|length| Some(self.at(&path[..length])?.description.as_str()))
             .collect()

@@ -8,7 +8,6 @@ use super::schema::{Leaf, Node};
 
 /// What the guesses depend on, beside the place itself.
 pub struct Facts<'a> {
-    pub kind: &'a str,
     /// Which object of the kind: names and numbers that must be unique begin with it.
     pub number: usize,
     /// A certificate in PEM, for bundles.
@@ -33,11 +32,20 @@ pub const COMPANION: usize = 90;
 pub fn map_key(path: &[Key]) -> &'static str {
     match name_at(path, 0) {
         "matchLabels" | "labels" | "nodeSelector" | "podSelector" | "selector" => "app",
-        "limits" | "requests" | "default" | "defaultRequest" | "max" | "min"
-        | "maxLimitRequestRatio" | "overhead" | "podFixed" => {
+        "limits"
+        | "requests"
+        | "default"
+        | "defaultRequest"
+        | "max"
+        | "min"
+        | "maxLimitRequestRatio"
+        | "overhead"
+        | "podFixed" => {
             if name_above(path, "volumeClaimTemplate")
                 || name_above(path, "volumeClaimTemplates")
-                || path.iter().all(|key| *key != Key::Field("containers".into()))
+                || path
+                    .iter()
+                    .all(|key| *key != Key::Field("containers".into()))
                     && path.first() == Some(&Key::Field("spec".into()))
                     && path.len() == 3
                     && matches!(name_at(path, 1), "resources")
@@ -66,7 +74,8 @@ fn name_at(path: &[Key], up: usize) -> &str {
 }
 
 fn name_above(path: &[Key], name: &str) -> bool {
-    path.iter().any(|key| matches!(key, Key::Field(field) if field == name))
+    path.iter()
+        .any(|key| matches!(key, Key::Field(field) if field == name))
 }
 
 /// `s2-0-1`: the object's number and the indexes on the way.
@@ -90,8 +99,14 @@ fn counter(number: usize, path: &[Key]) -> usize {
 }
 
 /// The guesses, the likeliest first; never empty.
-pub fn candidates(node: &Node, path: &Path, facts: &Facts<'_>) -> Vec<Value> {
-    let Shape { leaf, field, parent, id, count } = Shape::of(node, path, facts);
+pub fn candidates(node: &Node, path: &[Key], facts: &Facts<'_>) -> Vec<Value> {
+    let Shape {
+        leaf,
+        field,
+        parent,
+        id,
+        count,
+    } = Shape::of(node, path, facts);
     match leaf {
         Leaf::Boolean => match (field, parent) {
             // A controller's objects are derived state, which is not recorded.
@@ -100,9 +115,7 @@ pub fn candidates(node: &Node, path: &Path, facts: &Facts<'_>) -> Vec<Value> {
         },
         Leaf::Integer => integers(field, count),
         Leaf::Number => vec![json!(1.5), json!(2), json!(10)],
-        Leaf::Time => match field {
-            _ => vec![json!("2030-01-01T00:00:00Z")],
-        },
+        Leaf::Time => vec![json!("2030-01-01T00:00:00Z")],
         Leaf::Quantity => quantities(field),
         Leaf::IntOrString => {
             let mut found = vec![json!("25%"), json!(1), json!(8080 + count), json!("http")];
@@ -143,7 +156,7 @@ struct Shape<'a> {
 }
 
 impl<'a> Shape<'a> {
-    fn of(node: &'a Node, path: &'a Path, facts: &Facts<'_>) -> Self {
+    fn of(node: &'a Node, path: &'a [Key], facts: &Facts<'_>) -> Self {
         let leaf = match &node.shape {
             super::schema::Shape::Leaf(leaf) => leaf,
             // Never asked for: candidates are for leaves.
@@ -176,10 +189,23 @@ fn integers(field: &str, count: usize) -> Vec<Value> {
         "timeoutSeconds" | "periodSeconds" => 7,
         _ => 3,
     };
-    [first, 1, 2, 0, 10, 100, 600, 3600, 8080, 1000, 30_000 + count, 1_000_000]
-        .into_iter()
-        .map(|value| json!(value))
-        .collect()
+    [
+        first,
+        1,
+        2,
+        0,
+        10,
+        100,
+        600,
+        3600,
+        8080,
+        1000,
+        30_000 + count,
+        1_000_000,
+    ]
+    .into_iter()
+    .map(|value| json!(value))
+    .collect()
 }
 
 fn quantities(field: &str) -> Vec<Value> {
@@ -188,7 +214,9 @@ fn quantities(field: &str) -> Vec<Value> {
         "divisor" => "1",
         _ => "2",
     };
-    [first, "2", "1", "1Gi", "100m", "0"].map(|value| json!(value)).to_vec()
+    [first, "2", "1", "1Gi", "100m", "0"]
+        .map(|value| json!(value))
+        .to_vec()
 }
 
 fn base64(text: &str) -> Value {
@@ -207,21 +235,43 @@ fn bytes(field: &str, facts: &Facts<'_>) -> Vec<Value> {
 fn any(field: &str, parent: &str, node: &Node, id: &str) -> Vec<Value> {
     let object = json!({ "apiVersion": "strand.example.com/v1", "kind": "Strand", "a": id });
     match (field, parent) {
-        ("openAPIV3Schema" | "not" | "items" | "properties" | "allOf" | "anyOf" | "oneOf", _)
-        | ("JSONSchemaProps", _) => {
-            vec![json!({ "type": "string" }), json!({ "minLength": 1 }), json!({})]
+        ("not" | "items" | "properties" | "allOf" | "anyOf" | "oneOf", _) => {
+            vec![
+                json!({ "type": "string" }),
+                json!({ "minLength": 1 }),
+                json!({}),
+            ]
         }
         ("status", "subresources") => vec![json!({})],
         ("additionalProperties", _) => vec![json!({ "type": "string" }), json!(true)],
         ("additionalItems", _) => vec![json!(true), json!({ "type": "string" })],
         ("dependencies", _) => vec![json!(["strand"]), json!({ "type": "string" })],
         ("default" | "enum" | "example", _) => {
-            vec![json!("strand"), json!({}), json!({ "a": 1 }), json!(1), json!(true)]
+            let whole = json!({ "apiVersion": "example.com/v1", "kind": "Strand" });
+            vec![
+                json!("strand"),
+                whole,
+                json!({}),
+                json!({ "a": 1 }),
+                json!(1),
+                json!(true),
+            ]
         }
         _ if node.type_name == "JSONSchemaProps" => {
-            vec![json!({ "type": "string" }), json!({ "minLength": 1 }), json!({})]
+            vec![
+                json!({ "type": "string" }),
+                json!({ "minLength": 1 }),
+                json!({}),
+            ]
         }
-        _ => vec![object, json!({ "a": 1 }), json!({}), json!("strand"), json!(1), json!(true)],
+        _ => vec![
+            object,
+            json!({ "a": 1 }),
+            json!({}),
+            json!("strand"),
+            json!(1),
+            json!(true),
+        ],
     }
 }
 
@@ -229,7 +279,7 @@ fn any(field: &str, parent: &str, node: &Node, id: &str) -> Vec<Value> {
 fn texts(
     field: &str,
     parent: &str,
-    path: &Path,
+    path: &[Key],
     facts: &Facts<'_>,
     id: &str,
     count: usize,
@@ -262,12 +312,18 @@ fn texts(
         }
         ("name", "volumes" | "resourceClaims") => {
             let last = path.iter().rev().find(|key| matches!(key, Key::Index(_)));
-            of(&[&unique(facts.number, last.map(std::slice::from_ref).unwrap_or_default())])
+            of(&[&unique(
+                facts.number,
+                last.map(std::slice::from_ref).unwrap_or_default(),
+            )])
         }
         ("volumeName", "fileKeyRef") => of(&[&unique(facts.number, &[Key::Index(COMPANION)])]),
-        ("kind", "dataSource" | "dataSourceRef") => of(&["VolumeSnapshot", "PersistentVolumeClaim"]),
+        ("kind", "dataSource" | "dataSourceRef") => {
+            of(&["VolumeSnapshot", "PersistentVolumeClaim"])
+        }
         ("apiGroup", "dataSource" | "dataSourceRef") => of(&["snapshot.storage.k8s.io"]),
         ("iqn" | "initiatorName", _) => of(&["iqn.2024-01.com.example:strand"]),
+        ("requests", "config" | "constraints") => of(&[&unique(facts.number, &[Key::Index(0)])]),
         ("generateName", _) => of(&[&format!("{id}-")]),
         ("name", "initContainers") => of(&[&format!("i{id}")]),
         ("name", "ephemeralContainers") => of(&[&format!("e{id}")]),
@@ -291,11 +347,13 @@ fn texts(
         ("topologyKey", _) => of(&["kubernetes.io/hostname"]),
         ("schedule", _) => of(&["0 3 * * *"]),
         ("timeZone", _) => of(&["Etc/UTC"]),
-        ("expression", "mutations" | "jsonPatch") => of(&[
-            "[JSONPatch{op: \"add\", path: \"/metadata/labels/strand\", value: \"1\"}]",
-        ]),
+        ("expression", "mutations" | "jsonPatch") => {
+            of(&["[JSONPatch{op: \"add\", path: \"/metadata/labels/strand\", value: \"1\"}]"])
+        }
         ("expression", "applyConfiguration") => of(&["Object{}"]),
-        ("expression", "selectors" | "cel") => of(&["device.driver == \"strand.example.com\"", "true"]),
+        ("expression", "selectors" | "cel") => {
+            of(&["device.driver == \"strand.example.com\"", "true"])
+        }
         ("specReplicasPath", _) => of(&[".spec.replicas"]),
         ("statusReplicasPath", _) => of(&[".status.replicas"]),
         ("labelSelectorPath", _) => of(&[".status.selector"]),
@@ -314,9 +372,11 @@ fn texts(
             &format!("10.{}.{count}.0/24", 100 + facts.number % 100),
             "2001:db8::/64",
         ]),
-        ("ip" | "addresses" | "externalIPs" | "nameservers", _) => {
-            of(&[&format!("192.0.2.{}", 10 + count), "2001:db8::1", "strand.example.com"])
-        }
+        ("ip" | "addresses" | "externalIPs" | "nameservers", _) => of(&[
+            &format!("192.0.2.{}", 10 + count),
+            "2001:db8::1",
+            "strand.example.com",
+        ]),
         ("clusterIP" | "clusterIPs", _) => of(&[&service_ip(facts.number), "None"]),
         ("url", _) => of(&["https://strand.example.com/x"]),
         ("host" | "driver" | "provisioner" | "externalName", _) => {
