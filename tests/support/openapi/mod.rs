@@ -24,6 +24,7 @@ pub mod safe;
 pub mod schema;
 pub mod search;
 pub mod values;
+pub mod words;
 
 use std::collections::BTreeMap;
 
@@ -233,7 +234,7 @@ pub fn create_all(plane: &ControlPlane, generation: &Generation) -> Result<Vec<S
     Ok(refused)
 }
 
-/// The template of an accepted PodTemplate, less the template's place.
+/// The template of an accepted `PodTemplate`, less the template's place.
 fn cut(accepted: &search::Accepted) -> Vec<(Path, Slot)> {
     let slots = accepted.draft.slots.iter();
     slots
@@ -267,7 +268,7 @@ fn prepare(api: &Api, generation: &mut Generation) -> Result<BTreeMap<String, Ow
         make(
             api,
             generation,
-            manifest,
+            &manifest,
             "namespaces",
             "/api/v1/namespaces",
         )?;
@@ -276,7 +277,7 @@ fn prepare(api: &Api, generation: &mut Generation) -> Result<BTreeMap<String, Ow
             "metadata": { "name": "strand-owner", "namespace": name },
         });
         let collection = format!("/api/v1/namespaces/{name}/configmaps");
-        let owner = make(api, generation, manifest, "configmaps", &collection)?;
+        let owner = make(api, generation, &manifest, "configmaps", &collection)?;
         owners.insert(name.to_owned(), owner);
     }
     let manifest = json!({
@@ -284,7 +285,7 @@ fn prepare(api: &Api, generation: &mut Generation) -> Result<BTreeMap<String, Ow
         "metadata": { "name": "strand-owner" },
     });
     let collection = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
-    let owner = make(api, generation, manifest, "clusterroles", collection)?;
+    let owner = make(api, generation, &manifest, "clusterroles", collection)?;
     owners.insert(String::new(), owner);
     Ok(owners)
 }
@@ -292,12 +293,12 @@ fn prepare(api: &Api, generation: &mut Generation) -> Result<BTreeMap<String, Ow
 fn make(
     api: &Api,
     generation: &mut Generation,
-    manifest: Value,
+    manifest: &Value,
     resource: &str,
     collection: &str,
 ) -> Result<Owner> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let mut live = api.create(collection, &manifest, false)?;
+    let mut live = api.create(collection, manifest, false)?;
     let name = text(&manifest["metadata"]["name"]);
     if live.code == 409 {
         live.body = api.get(&format!("{collection}/{name}"))?;

@@ -118,7 +118,7 @@ impl Place {
             "ValidatingAdmissionPolicy" | "MutatingAdmissionPolicy" => {
                 let rules = &mut object["spec"]["matchConstraints"]["resourceRules"];
                 each(rules, |rule| {
-                    rule["apiGroups"] = json!(["never.example.com"])
+                    rule["apiGroups"] = json!(["never.example.com"]);
                 });
             }
             "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {

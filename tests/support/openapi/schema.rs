@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::path::{Key, Path, Step};
+use super::path::{Key, Step};
 use crate::support::{Failure, Result};
 
 /// A type below itself is taken as one leaf, but once as the value of this field.

@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::path::{Key, Path};
+use super::path::Key;
 use super::schema::{Leaf, Node};
+use super::words::WORDS;
 
 /// What the guesses depend on, beside the place itself.
 pub struct Facts<'a> {
@@ -58,7 +59,6 @@ pub fn map_key(path: &[Key]) -> &'static str {
         "capacity" | "allocatable" => "storage",
         "hard" => "configmaps",
         "annotations" | "extra" => "example.com/strand",
-        "matchAttributes" | "attributes" => "strand",
         "data" | "stringData" | "binaryData" => "strand.txt",
         _ => "strand",
     }
@@ -174,14 +174,14 @@ impl<'a> Shape<'a> {
 
 fn integers(field: &str, count: usize) -> Vec<Value> {
     let first = match field {
-        "port" | "containerPort" | "targetPort" => 1000 + count,
         "hostPort" => 2000 + count,
         "nodePort" => 30000 + count,
         "healthCheckNodePort" => 30500 + count,
         "weight" | "replicas" | "parallelism" | "completions" => 2,
         "successThreshold" => 1,
         "mode" | "defaultMode" => 0o440,
-        "runAsUser" | "runAsGroup" | "fsGroup" | "supplementalGroups" => 1000 + count,
+        "port" | "containerPort" | "targetPort" | "runAsUser" | "runAsGroup" | "fsGroup"
+        | "supplementalGroups" => 1000 + count,
         "groupPriorityMinimum" | "matchingPrecedence" => 5000 + count,
         "versionPriority" => 15,
         "expirationSeconds" => 3600,
@@ -300,74 +300,34 @@ fn texts(
     {
         return of(&["strand"]);
     }
+    let known = WORDS.iter().find(|(fields, parents, _)| {
+        fields.contains(&field) && (parents.is_empty() || parents.contains(&parent))
+    });
+    if let Some((_, _, words)) = known {
+        return of(words);
+    }
+    let element = |index: usize| unique(facts.number, &[Key::Index(index)]);
     match (field, parent) {
         // What a companion adds (see `companions`).
-        ("name", "volumeMounts" | "volumeDevices" | "claims") => {
-            let held = unique(facts.number, &[Key::Index(COMPANION)]);
-            let claim = unique(facts.number, &[Key::Index(COMPANION + 1)]);
-            match parent {
-                "volumeDevices" => of(&[&claim]),
-                _ => of(&[&held, &claim]),
-            }
-        }
+        ("name", "volumeDevices") => of(&[&element(COMPANION + 1)]),
+        ("name", "volumeMounts" | "claims") => of(&[&element(COMPANION), &element(COMPANION + 1)]),
+        ("volumeName", "fileKeyRef") => of(&[&element(COMPANION)]),
+        ("requests", "config" | "constraints") => of(&[&element(0)]),
         ("name", "volumes" | "resourceClaims") => {
-            let last = path.iter().rev().find(|key| matches!(key, Key::Index(_)));
-            of(&[&unique(
-                facts.number,
-                last.map(std::slice::from_ref).unwrap_or_default(),
-            )])
+            let last = path.iter().rev().find_map(|key| match key {
+                Key::Index(index) => Some(*index),
+                Key::Field(_) => None,
+            });
+            of(&[&element(last.unwrap_or(0))])
         }
-        ("volumeName", "fileKeyRef") => of(&[&unique(facts.number, &[Key::Index(COMPANION)])]),
-        ("kind", "dataSource" | "dataSourceRef") => {
-            of(&["VolumeSnapshot", "PersistentVolumeClaim"])
-        }
-        ("apiGroup", "dataSource" | "dataSourceRef") => of(&["snapshot.storage.k8s.io"]),
-        ("iqn" | "initiatorName", _) => of(&["iqn.2024-01.com.example:strand"]),
-        ("requests", "config" | "constraints") => of(&[&unique(facts.number, &[Key::Index(0)])]),
         ("generateName", _) => of(&[&format!("{id}-")]),
         ("name", "initContainers") => of(&[&format!("i{id}")]),
         ("name", "ephemeralContainers") => of(&[&format!("e{id}")]),
-        ("hostname", _) => of(&["strand"]),
-        ("key", "matchFields") => of(&["metadata.name"]),
         ("mismatchLabelKeys", _) => of(&[&format!("{id}-x")]),
-        ("effect", "tolerations") => of(&["NoExecute"]),
         ("name", "webhooks") => of(&[&format!("{id}.strand.example.com")]),
-        ("admissionReviewVersions" | "conversionReviewVersions", _) => of(&["v1"]),
         ("name", _) => of(&[id]),
-        ("namespace", _) => of(&["strand-a"]),
-        ("finalizers", "metadata") => of(&["strand.example.com/keep"]),
-        ("key", "matchExpressions" | "labelSelector") => of(&["app"]),
-        ("values", "matchExpressions") => of(&["strand"]),
-        ("operator", _) => of(&["In", "Exists", "Equal"]),
-        ("operations", _) => of(&["CREATE"]),
-        ("image" | "reference", _) => of(&["registry.example.com/strand:1"]),
         ("mountPath" | "devicePath", _) => of(&[&format!("/{id}")]),
-        ("key", "taints" | "tolerations") => of(&["example.com/strand"]),
         ("path" | "hostPath" | "key" | "subPath", _) => of(&[id, &format!("/{id}"), "strand"]),
-        ("topologyKey", _) => of(&["kubernetes.io/hostname"]),
-        ("schedule", _) => of(&["0 3 * * *"]),
-        ("timeZone", _) => of(&["Etc/UTC"]),
-        ("expression", "mutations" | "jsonPatch") => {
-            of(&["[JSONPatch{op: \"add\", path: \"/metadata/labels/strand\", value: \"1\"}]"])
-        }
-        ("expression", "applyConfiguration") => of(&["Object{}"]),
-        ("expression", "selectors" | "cel") => {
-            of(&["device.driver == \"strand.example.com\"", "true"])
-        }
-        ("specReplicasPath", _) => of(&[".spec.replicas"]),
-        ("statusReplicasPath", _) => of(&[".status.replicas"]),
-        ("labelSelectorPath", _) => of(&[".status.selector"]),
-        ("jsonPath", "selectableFields") => of(&[".strand"]),
-        ("fieldPath", "x-kubernetes-validations") => of(&[".strand"]),
-        ("x-kubernetes-list-map-keys", _) => of(&["strand"]),
-        ("rule" | "expression" | "valueExpression", _) => of(&["true", "'strand'"]),
-        ("messageExpression", _) => of(&["'strand'"]),
-        ("fieldPath", _) => of(&["metadata.name", ".spec.strand"]),
-        ("jsonPath", _) => of(&[".spec.strand"]),
-        ("resource", "resourceFieldRef") => of(&["limits.cpu"]),
-        ("type", _) => of(&["object", "string"]),
-        ("cidr", _) => of(&["192.0.2.0/24", "2001:db8::/32"]),
-        ("except", _) => of(&["192.0.2.128/25", "2001:db8:1::/48"]),
         ("cidrs" | "podCIDR" | "podCIDRs", _) => of(&[
             &format!("10.{}.{count}.0/24", 100 + facts.number % 100),
             "2001:db8::/64",
@@ -378,20 +338,7 @@ fn texts(
             "strand.example.com",
         ]),
         ("clusterIP" | "clusterIPs", _) => of(&[&service_ip(facts.number), "None"]),
-        ("url", _) => of(&["https://strand.example.com/x"]),
-        ("host" | "driver" | "provisioner" | "externalName", _) => {
-            of(&["strand.example.com", "strand"])
-        }
-        ("apiGroup", _) => of(&["rbac.authorization.k8s.io", "apps", ""]),
-        ("apiVersion", _) => of(&["v1", "apps/v1"]),
-        ("controller" | "signerName", _) => of(&["example.com/strand"]),
         ("trustBundle", _) => of(&[facts.certificate]),
-        ("loadBalancerClass" | "conditionType", _) => of(&["example.com/strand"]),
-        ("sysctls", _) => of(&["kernel.shm_rmid_forced"]),
-        ("listKind", _) => of(&["StrandList"]),
-        ("kind", "names") => of(&["Strand"]),
-        ("kind", _) => of(&["ConfigMap", "ClusterRole", "User"]),
-        ("uid" | "holderIdentity", _) => of(&["0f1d3c1e-7c8a-4b5e-9d55-4d2a8b0c6f01"]),
         _ => Vec::new(),
     }
 }
