@@ -1,0 +1,46 @@
+//! Record, restore, record: nothing is lost on the way.
+//!
+//! Needs the control plane. For now: the objects that make the trip, of every recorded kind, and
+//! that they are really recorded.
+
+use std::process::ExitCode;
+use std::sync::OnceLock;
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[path = "../support/openapi/mod.rs"]
+mod openapi;
+
+#[path = "../recording/mirror.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the recording tests, which use all of it"
+)]
+mod mirror;
+
+mod kinds;
+
+use support::plane::Options;
+
+fn main() -> ExitCode {
+    support::suite::run(
+        Options::default(),
+        &[
+            ("every_kind_is_covered", kinds::every_kind_is_covered),
+            (
+                "what_was_generated_is_recorded",
+                kinds::what_was_generated_is_recorded,
+            ),
+            ("controllers_let_it_live", kinds::controllers_let_it_live),
+        ],
+    )
+}
+
+/// Generated once, by whichever trial comes first.
+static GENERATION: OnceLock<support::Result<openapi::Generation>> = OnceLock::new();
+
+fn generation(plane: &support::plane::ControlPlane) -> support::Result<&openapi::Generation> {
+    let generation = GENERATION.get_or_init(|| openapi::sets(plane));
+    generation.as_ref().map_err(Clone::clone)
+}
