@@ -20,6 +20,7 @@ mod openapi;
 mod mirror;
 
 mod kinds;
+mod trip;
 
 use support::plane::Options;
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
                 "what_was_generated_is_recorded",
                 kinds::what_was_generated_is_recorded,
             ),
+            ("everything_makes_the_trip", trip::everything_makes_the_trip),
             ("controllers_let_it_live", kinds::controllers_let_it_live),
         ],
     )
