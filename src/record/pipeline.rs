@@ -34,11 +34,11 @@ impl Pipeline {
         let key = object.key(&self.api_type)?;
         let path = key.path().into();
         let terminating = object.metadata_text("deletionTimestamp").is_some();
-        let context = Context {
+        let known = Context {
             digest_key: &self.digest_key,
             autoscaled: &Autoscaled::default(),
         };
-        let content = match self.rules.apply(&mut object, &key, &context) {
+        let content = match self.rules.apply(&mut object, &key, &known) {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
             },
