@@ -300,7 +300,8 @@ impl Supervisor {
             .insert(*id, reflector.relist_handle());
         let task = FeedTask {
             id: *id,
-            pipeline: Pipeline::new(api_type.clone(), rules, self.plan.digest_key.clone()),
+            pipeline: Pipeline::new(api_type.clone(), rules, self.plan.digest_key.clone())
+                .sealing_for(self.plan.recipients.as_deref()),
             sender: self.sender.clone(),
             memory: self.memory.clone(),
             rediscover: self.rediscover.clone(),
