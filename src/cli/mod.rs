@@ -8,6 +8,7 @@ mod progress;
 mod push;
 mod record;
 mod restore;
+mod rules;
 mod session;
 mod snapshot;
 

@@ -6,6 +6,7 @@
 mod args;
 mod file;
 mod restore;
+mod rules;
 mod settings;
 
 pub use args::{
@@ -13,6 +14,7 @@ pub use args::{
     OutputFormat, RecordArgs, RestoreArgs, SnapshotArgs, SourceArgs,
 };
 pub use restore::{Place, RestoreAt, RestoreSettings};
+pub use rules::{RuleArgs, RuleSettings, SecretValues, SecretsChoice};
 pub use settings::{
     Author, ConfigError, Credentials, ListModeChoice, RecordSettings, RemoteSettings, Repository,
     Switch, wants_no_color,
