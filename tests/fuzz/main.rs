@@ -9,13 +9,21 @@ mod field_path;
 mod rule_file;
 mod yaml;
 
+use bolero::{ValueGenerator, produce};
+
 /// Inputs of one test in a plain `cargo test`; `BOLERO_RANDOM_ITERATIONS` asks for more.
 const SMOKE: usize = 20_000;
 
-/// Joins the words that `choices` name.
-fn sentence(words: &[&str], choices: &[u8]) -> String {
-    let word = |&choice: &u8| words[usize::from(choice) % words.len()];
-    choices.iter().map(word).collect()
+/// Texts of up to `longest` words. Longer ones are hardly ever sound.
+fn sentence(
+    words: &'static [&'static str],
+    longest: usize,
+) -> impl ValueGenerator<Output = String> {
+    let choices = produce::<Vec<u8>>().with().len(0..=longest);
+    choices.map_gen(move |choices| {
+        let word = |&choice: &u8| words[usize::from(choice) % words.len()];
+        choices.iter().map(word).collect()
+    })
 }
 
 /// A corpus that lies in a folder of another name than its test's is read by nobody.
