@@ -1,0 +1,46 @@
+//! No Secret value is ever seen: not in the repository, not in what the program says, not after a
+//! crash. And the mirrors of runner scale sets.
+//!
+//! Needs the control plane, and the published CRDs where a test says so.
+
+use std::process::ExitCode;
+
+#[path = "../recording/mirror.rs"]
+#[allow(dead_code, reason = "shared with the suite of recording")]
+mod mirror;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod hidden;
+mod scene;
+mod search;
+mod values;
+
+use support::plane::Options;
+
+fn main() -> ExitCode {
+    let options = Options {
+        controller_manager: true,
+        ..Options::default()
+    };
+    support::suite::run(
+        options,
+        &[
+            (
+                "the_search_finds_what_is_there",
+                hidden::the_search_finds_what_is_there,
+            ),
+            ("no_value_is_seen", hidden::no_value_is_seen),
+            (
+                "no_value_is_seen_after_a_kill",
+                hidden::no_value_is_seen_after_a_kill,
+            ),
+            ("restarts_write_no_object", hidden::restarts_write_no_object),
+        ],
+    )
+}
+
+#[expect(clippy::print_stdout, reason = "seeds and the figures of the issue")]
+pub(crate) fn report(figure: &str) {
+    println!("measured: {figure}");
+}
