@@ -1,12 +1,16 @@
 //! The rules of one type, applied to its objects. The hot path.
 
+use std::sync::Arc;
+
 use super::autoscale::Autoscaled;
+use super::condition::Condition;
 use super::digest::DigestKey;
-use super::path::FieldPath;
-use super::plan::Condition;
-use super::prune::{Anywhere, Tree};
-use super::redact::{Encoding, Redactor};
-use super::rules::RuleName;
+use super::matching::Fit;
+use super::observe::{Names, Observer, Silent};
+use super::prune::{Act, Pruner, Tree};
+use super::redact::{Decided, Encoding, Redactor, Treatment};
+use super::rules::{Rule, RuleName, SecretMode, SortedList, Target};
+use super::sort;
 use crate::object::{ObjectKey, RawObject};
 use crate::owners::ManagedFields;
 
@@ -17,25 +21,51 @@ pub struct TypeRules {
     pub label_selector: Option<String>,
     /// As [`TypeRules::label_selector`], over fields.
     pub field_selector: Option<String>,
-    pub(super) drops: Vec<Condition>,
-    pub(super) always: Actions,
-    pub(super) sometimes: Vec<(Condition, Actions)>,
+    /// Rules that drop or save objects, in order; the last that fits decides.
+    pub(super) gates: Vec<Gate>,
+    /// What the rules of the rest ask of an object, by slot.
+    pub(super) conditions: Vec<Condition>,
+    pub(super) tree: Tree,
+    pub(super) sortings: Vec<Sorting>,
+    /// The last rule first: it decides.
+    pub(super) redactions: Vec<Redaction>,
+    pub(super) large: Vec<Large>,
 }
 
-/// What is taken from an object that stays.
-#[derive(Default)]
-pub(super) struct Actions {
-    pub(super) prune: Tree,
-    pub(super) prune_by_owner: Tree,
-    /// While an autoscaler scales the object.
-    pub(super) prune_while_autoscaled: Tree,
-    pub(super) redact: Vec<Redaction>,
+/// A rule that drops objects or saves them from rules before it.
+pub(super) struct Gate(pub(super) Condition);
+
+impl Gate {
+    pub(super) fn drops(&self) -> bool {
+        self.0.drops()
+    }
+}
+
+pub(super) struct Sorting {
+    pub(super) rule: Arc<Rule>,
+    pub(super) list: usize,
+    pub(super) slot: Option<usize>,
+}
+
+impl Sorting {
+    pub(super) fn list(&self) -> &SortedList {
+        &self.rule.sort[self.list]
+    }
 }
 
 pub(super) struct Redaction {
     pub(super) rule: RuleName,
-    pub(super) path: FieldPath,
+    pub(super) target: Target,
     pub(super) encoding: Encoding,
+    pub(super) mode: SecretMode,
+    pub(super) slot: Option<usize>,
+}
+
+pub(super) struct Large {
+    pub(super) rule: RuleName,
+    pub(super) target: Target,
+    pub(super) treatment: Treatment,
+    pub(super) slot: Option<usize>,
 }
 
 /// What becomes of one object.
@@ -45,6 +75,9 @@ pub enum Verdict {
     Keep {
         /// How many of its values are digests.
         digested: usize,
+        /// Whether its `data` or `stringData` holds values in plaintext that must be encrypted
+        /// before the file is written anywhere.
+        seal: bool,
     },
     /// It is not recorded. What it holds now is unspecified and must not be written anywhere.
     Drop {
@@ -62,24 +95,29 @@ pub struct Context<'a> {
     pub autoscaled: &'a Autoscaled,
 }
 
+/// Which rules decide on an object as a whole.
+pub(super) struct Passage<'r> {
+    pub(super) dropped_by: Option<&'r RuleName>,
+    /// The rule that saved it from one before.
+    pub(super) kept_by: Option<&'r RuleName>,
+}
+
 impl TypeRules {
     /// Whether what becomes of an object depends on [`Context::autoscaled`].
     pub fn depends_on_autoscalers(&self) -> bool {
-        self.sometimes
-            .iter()
-            .map(|(_, actions)| actions)
-            .chain([&self.always])
-            .any(|actions| !actions.prune_while_autoscaled.is_empty())
+        self.tree
+            .any(&|leaf| matches!(leaf.act, Act::PruneWhileAutoscaled))
     }
 
     /// Takes from `object` what does not belong into its file.
     ///
     /// `key` is the object's own, of the type that the rules were compiled for.
     pub fn apply(&self, object: &mut RawObject, key: &ObjectKey, context: &Context<'_>) -> Verdict {
-        self.apply_observed(object, key, context, &mut |_| {})
+        self.filter(object, key, context, &mut Silent)
     }
 
-    /// As [`TypeRules::apply`]; tells `hit` the rule of each field that is removed or replaced.
+    /// As [`TypeRules::apply`]; tells `hit` the rule of each field that is removed, replaced or
+    /// saved.
     pub fn apply_observed(
         &self,
         object: &mut RawObject,
@@ -87,62 +125,194 @@ impl TypeRules {
         context: &Context<'_>,
         hit: &mut dyn FnMut(&RuleName),
     ) -> Verdict {
-        for condition in &self.drops {
-            if condition.holds(object, key) {
-                return Verdict::Drop {
-                    rule: condition.rule().clone(),
-                };
-            }
+        self.filter(object, key, context, &mut Names(hit))
+    }
+
+    fn filter<O: Observer>(
+        &self,
+        object: &mut RawObject,
+        key: &ObjectKey,
+        context: &Context<'_>,
+        observer: &mut O,
+    ) -> Verdict {
+        if let Some(rule) = self.passage(object, key).dropped_by {
+            return Verdict::Drop { rule: rule.clone() };
         }
         // Conditions see the object as the server sent it, so all are asked before any action.
-        let fitting: Vec<&Actions> = self
-            .sometimes
-            .iter()
-            .filter(|(condition, _)| condition.holds(object, key))
-            .map(|(_, actions)| actions)
-            .collect();
-        let actions = || fitting.iter().copied().chain([&self.always]);
-        if actions().any(|actions| !actions.prune_by_owner.is_empty()) {
-            // Without readable managedFields nobody is known to have asked for anything.
-            let managed_fields = object
-                .managed_fields
-                .as_deref()
-                .and_then(|raw| ManagedFields::parse(raw).ok())
-                .unwrap_or(ManagedFields::none());
-            for actions in actions() {
-                let root = managed_fields.root();
-                actions.prune_by_owner.prune(&mut object.value, &root, hit);
-            }
+        let holds = self.holding(object, key);
+        self.prune(object, key, context, &holds, observer);
+        self.sort(object, &holds, observer);
+        let (mut digested, mut sealed) = (0, 0);
+        if !self.redactions.is_empty() || !self.large.is_empty() {
+            (digested, sealed) = self.redact(object, key, context, &holds, false, observer);
+            digested += self.digest_large(object, key, context, &holds, observer);
         }
-        if actions().any(|actions| !actions.prune_while_autoscaled.is_empty())
-            && context.autoscaled.contains(key)
-        {
-            for actions in actions() {
-                let tree = &actions.prune_while_autoscaled;
-                tree.prune(&mut object.value, &Anywhere, hit);
-            }
+        Verdict::Keep {
+            digested,
+            seal: sealed > 0,
         }
-        for actions in actions() {
-            actions.prune.prune(&mut object.value, &Anywhere, hit);
-        }
-        let mut digested = 0;
-        if actions().any(|actions| !actions.redact.is_empty()) {
-            let object_path = key.path();
-            for redaction in actions().flat_map(|actions| &actions.redact) {
-                let mut redactor = Redactor {
-                    key: context.digest_key,
-                    object_path: &object_path,
-                    encoding: redaction.encoding,
-                    place: String::new(),
-                    digested: 0,
-                };
-                redactor.walk(redaction.path.segments(), &mut object.value);
-                if redactor.digested > 0 {
-                    hit(&redaction.rule);
-                }
-                digested += redactor.digested;
-            }
-        }
-        Verdict::Keep { digested }
     }
+
+    /// The last rule that drops or saves the object decides; of several drops in a row the first
+    /// is named.
+    pub(super) fn passage(&self, object: &RawObject, key: &ObjectKey) -> Passage<'_> {
+        let mut passage = Passage {
+            dropped_by: None,
+            kept_by: None,
+        };
+        for Gate(condition) in &self.gates {
+            // Only a change is worth asking for.
+            if condition.drops() == passage.dropped_by.is_some() {
+                continue;
+            }
+            let fit = condition.holds(object, key);
+            if condition.drops() {
+                if fit == Fit::Yes {
+                    passage.dropped_by = Some(condition.rule());
+                }
+            } else if fit != Fit::No {
+                // What cannot be decided is recorded rather than lost.
+                passage.dropped_by = None;
+                passage.kept_by = Some(condition.rule());
+            }
+        }
+        passage
+    }
+
+    pub(super) fn holding(&self, object: &RawObject, key: &ObjectKey) -> Vec<Fit> {
+        self.conditions
+            .iter()
+            .map(|condition| condition.holds(object, key))
+            .collect()
+    }
+
+    pub(super) fn prune<O: Observer>(
+        &self,
+        object: &mut RawObject,
+        key: &ObjectKey,
+        context: &Context<'_>,
+        holds: &[Fit],
+        observer: &mut O,
+    ) {
+        // Without readable managedFields nobody is known to have asked for anything.
+        let managed_fields = object
+            .managed_fields
+            .as_deref()
+            .filter(|_| self.tree.asks_owners(holds))
+            .and_then(|raw| ManagedFields::parse(raw).ok())
+            .unwrap_or(ManagedFields::none());
+        let mut pruner = Pruner {
+            holds,
+            autoscaled: context.autoscaled.contains(key),
+            observer,
+        };
+        pruner.prune(&self.tree, &mut object.value, &managed_fields.root());
+    }
+
+    pub(super) fn sort<O: Observer>(
+        &self,
+        object: &mut RawObject,
+        holds: &[Fit],
+        observer: &mut O,
+    ) {
+        for sorting in &self.sortings {
+            if fits(holds, sorting.slot) == Fit::Yes {
+                let list = sorting.list();
+                sort::sort(list, &sorting.rule.name, &mut object.value, observer);
+            }
+        }
+    }
+
+    /// Replaces what is secret, or hides it from a person; returns how many values are digests,
+    /// and how many are left to encryption.
+    pub(super) fn redact<O: Observer>(
+        &self,
+        object: &mut RawObject,
+        key: &ObjectKey,
+        context: &Context<'_>,
+        holds: &[Fit],
+        hide: bool,
+        observer: &mut O,
+    ) -> (usize, usize) {
+        let (mut digested, mut sealed) = (0, 0);
+        let several = self
+            .redactions
+            .windows(2)
+            .any(|pair| pair[0].rule != pair[1].rule);
+        let mut decided = several.then(Decided::default);
+        let object_path = key.path();
+        for redaction in &self.redactions {
+            // What cannot be decided is redacted rather than shown; but not laid open.
+            let wanted = match fits(holds, redaction.slot) {
+                Fit::Yes => true,
+                Fit::Unknown => redaction.mode != SecretMode::Plain,
+                Fit::No => false,
+            };
+            if !wanted {
+                continue;
+            }
+            let mut redactor = Redactor {
+                key: context.digest_key,
+                object_path: &object_path,
+                rule: &redaction.rule,
+                target: &redaction.target,
+                encoding: redaction.encoding,
+                treatment: if hide {
+                    Treatment::Hidden(redaction.mode)
+                } else {
+                    Treatment::Secret(redaction.mode)
+                },
+                decided: decided.as_mut(),
+                observer,
+                place: String::new(),
+                digested: 0,
+                sealed: 0,
+            };
+            redactor.run(&mut object.value);
+            digested += redactor.digested;
+            sealed += redactor.sealed;
+        }
+        (digested, sealed)
+    }
+
+    /// Returns how many values became digests for their size.
+    pub(super) fn digest_large<O: Observer>(
+        &self,
+        object: &mut RawObject,
+        key: &ObjectKey,
+        context: &Context<'_>,
+        holds: &[Fit],
+        observer: &mut O,
+    ) -> usize {
+        let mut digested = 0;
+        let object_path = key.path();
+        for large in &self.large {
+            if fits(holds, large.slot) != Fit::Yes {
+                continue;
+            }
+            let mut redactor = Redactor {
+                key: context.digest_key,
+                object_path: &object_path,
+                rule: &large.rule,
+                target: &large.target,
+                encoding: Encoding::None,
+                treatment: large.treatment,
+                decided: None,
+                observer,
+                place: String::new(),
+                digested: 0,
+                sealed: 0,
+            };
+            redactor.run(&mut object.value);
+            digested += redactor.digested;
+        }
+        digested
+    }
+}
+
+/// Whether the condition in a slot holds.
+pub(super) fn fits(holds: &[Fit], slot: Option<usize>) -> Fit {
+    slot.map_or(Fit::Yes, |slot| {
+        holds.get(slot).copied().unwrap_or(Fit::Unknown)
+    })
 }

@@ -1,6 +1,6 @@
 //! Which workloads an autoscaler scales, so that their `replicas` are nobody's intent.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde_json::Value;
 
@@ -22,30 +22,38 @@ pub struct ScaleTarget {
     pub name: Box<str>,
 }
 
-/// The workloads that live autoscalers scale.
+/// The workloads that live autoscalers scale, by name: nothing is built to ask for one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Autoscaled(HashSet<ScaleTarget>);
+pub struct Autoscaled(HashMap<Box<str>, Vec<ScaleTarget>>);
 
 impl FromIterator<ScaleTarget> for Autoscaled {
     fn from_iter<I: IntoIterator<Item = ScaleTarget>>(targets: I) -> Self {
-        Self(targets.into_iter().collect())
+        let mut by_name: HashMap<Box<str>, Vec<ScaleTarget>> = HashMap::new();
+        for target in targets {
+            by_name.entry(target.name.clone()).or_default().push(target);
+        }
+        // Two sets are equal whatever the order in which they were filled.
+        for same_name in by_name.values_mut() {
+            same_name.sort_unstable();
+            same_name.dedup();
+        }
+        Self(by_name)
     }
 }
 
 impl Autoscaled {
     /// Whether an autoscaler scales this object.
     pub fn contains(&self, key: &ObjectKey) -> bool {
-        // Most clusters' objects are not scaled: no allocation for them.
         let Some(namespace) = &key.namespace else {
             return false;
         };
-        !self.0.is_empty()
-            && self.0.contains(&ScaleTarget {
-                group: (*key.api_type.group).into(),
-                kind: (*key.api_type.kind).into(),
-                namespace: (**namespace).into(),
-                name: (*key.name).into(),
+        self.0.get(&*key.name).is_some_and(|same_name| {
+            same_name.iter().any(|target| {
+                *target.group == *key.api_type.group
+                    && *target.kind == *key.api_type.kind
+                    && *target.namespace == **namespace
             })
+        })
     }
 }
 

@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 /// What every digest begins with. No base64 text holds a colon, so an API server refuses a Secret
 /// that somebody applies by accident.
 const PREFIX: &str = "hmac:";
+/// What stands for a value that is left out. No base64 text either, and no digest.
+pub(super) const OMITTED: &str = "hmac:omitted";
 /// Bytes of the HMAC that are kept: 128 bits.
 const KEPT: usize = 16;
 /// What the fingerprint is the HMAC of. No digest's message equals it: those hold NUL bytes.
@@ -79,6 +81,18 @@ impl DigestKey {
         )
     }
 
+    /// The digest of a whole file before it is encrypted.
+    ///
+    /// `hmac:` and the first 32 hex digits of
+    /// HMAC-SHA256(key, 0 ‖ `document` ‖ 0 ‖ `object_path` ‖ 0 ‖ `bytes`). It begins with a NUL
+    /// byte, as no object's path does: no digest of a value is the digest of a file.
+    pub fn document(&self, object_path: &str, bytes: &[u8]) -> String {
+        self.hex(
+            PREFIX.to_owned(),
+            &[b"\0document\0", object_path.as_bytes(), b"\0", bytes],
+        )
+    }
+
     fn hex(&self, mut out: String, message: &[&[u8]]) -> String {
         let mut mac =
             Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
@@ -93,12 +107,27 @@ impl DigestKey {
     }
 }
 
+/// Whether `text` stands for a value that the mirror does not hold: a digest, with or without the
+/// length of a large value, or the text for an omitted one.
+pub fn is_redacted(text: &str) -> bool {
+    text == OMITTED || is_digest(text)
+}
+
 /// Whether `text` has the form of a digest.
 pub(super) fn is_digest(text: &str) -> bool {
-    text.strip_prefix(PREFIX).is_some_and(|hex| {
-        hex.len() == 2 * KEPT
-            && hex
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    })
+    let Some(rest) = text.strip_prefix(PREFIX) else {
+        return false;
+    };
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let Some((hex, rest)) = rest.split_at_checked(2 * KEPT) else {
+        return false;
+    };
+    let length = rest
+        .strip_prefix(" (")
+        .and_then(|rest| rest.strip_suffix(" bytes)"));
+    hex.bytes().all(is_hex)
+        && (rest.is_empty()
+            || length.is_some_and(|length| {
+                (1..=20).contains(&length.len()) && length.bytes().all(|b| b.is_ascii_digit())
+            }))
 }

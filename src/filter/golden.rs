@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Value, json};
 
@@ -16,9 +16,10 @@ use super::*;
 use crate::object::{ApiType, RawObject};
 
 /// Kinds of the cases: resource and whether namespaced.
-const KINDS: [(&str, &str, bool); 26] = [
+const KINDS: [(&str, &str, bool); 27] = [
     ("APIService", "apiservices", false),
     ("Certificate", "certificates", true),
+    ("ClusterRole", "clusterroles", false),
     ("ConfigMap", "configmaps", true),
     ("CronJob", "cronjobs", true),
     (
@@ -71,8 +72,19 @@ pub(super) fn digest_key() -> DigestKey {
     DigestKey::from_bytes(b"the key of all golden files").unwrap()
 }
 
+/// The built-in rules, read once.
+pub(super) fn core() -> &'static Rules {
+    static CORE: LazyLock<Rules> = LazyLock::new(Rules::core);
+    &CORE
+}
+
 /// What the cases' autoscalers scale.
-fn autoscaled() -> Autoscaled {
+fn autoscaled() -> &'static Autoscaled {
+    static AUTOSCALED: LazyLock<Autoscaled> = LazyLock::new(read_autoscaled);
+    &AUTOSCALED
+}
+
+fn read_autoscaled() -> Autoscaled {
     cases()
         .iter()
         .filter_map(|(_, object)| {
@@ -102,7 +114,7 @@ pub(super) fn run(
     let key = raw.key(api_type).unwrap();
     let context = Context {
         digest_key: &digest_key(),
-        autoscaled: &autoscaled(),
+        autoscaled: autoscaled(),
     };
     let verdict = type_rules.apply_observed(&mut raw, &key, &context, &mut |rule| {
         hits.insert(rule.clone());
@@ -135,16 +147,16 @@ pub(super) fn cases() -> Vec<(PathBuf, Value)> {
 #[test]
 fn cases_give_what_is_expected_as_list_items_and_as_events() {
     let update = std::env::var_os("STRANDLINE_UPDATE_GOLDEN").is_some();
-    let rules = Rules::core();
+    let rules = core();
     let mut wrong = Vec::new();
     for (case, watched) in cases() {
         let api_type = api_type(&watched);
         let mut listed = watched.clone();
         listed.as_object_mut().unwrap().remove("apiVersion");
         listed.as_object_mut().unwrap().remove("kind");
-        let result = run(&rules, &watched, &api_type, &mut BTreeSet::new());
+        let result = run(rules, &watched, &api_type, &mut BTreeSet::new());
         assert_eq!(
-            run(&rules, &listed, &api_type, &mut BTreeSet::new()),
+            run(rules, &listed, &api_type, &mut BTreeSet::new()),
             result,
             "{} differs between list and watch",
             case.display()
@@ -168,10 +180,10 @@ fn cases_give_what_is_expected_as_list_items_and_as_events() {
 
 #[test]
 fn no_rule_is_dead() {
-    let rules = Rules::core();
+    let rules = core();
     let mut hits = BTreeSet::new();
     for (_, object) in cases() {
-        run(&rules, &object, &api_type(&object), &mut hits);
+        run(rules, &object, &api_type(&object), &mut hits);
     }
     for api_type in super::tests::DROPPED_WHOLE.map(super::tests::type_named) {
         if let TypePlan::Dropped { rule } = rules.plan(&api_type) {

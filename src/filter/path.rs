@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
 
 /// Names one field, or all fields of one shape, of an object.
 ///
@@ -16,8 +17,7 @@ use serde::Deserialize;
 ///
 /// There is no `[0]`: after a removal the same position names another element, so a rule with one
 /// would not be idempotent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FieldPath(Box<[Segment]>);
 
 /// One step of a [`FieldPath`].
@@ -47,6 +47,12 @@ pub struct FieldPathError {
     pub expected: &'static str,
 }
 
+/// More steps than any object's depth that a server reads with ease; paths are walked by recursion.
+const MOST_STEPS: usize = 64;
+/// How much of a text that is no path an error repeats, in characters.
+const SHOWN: usize = 120;
+
+const TOO_DEEP: &str = "the end: a path has at most 64 steps";
 const NAME: &str = "a field name";
 const AFTER: &str = "'.', '[' or the end";
 const IN_BRACKETS: &str = "'*', a quoted key, 'key=value' or '=value'";
@@ -69,7 +75,7 @@ impl FieldPath {
         match parser.path() {
             Ok(segments) => Ok(Self(segments.into())),
             Err(expected) => Err(FieldPathError {
-                path: text.escape_debug().to_string(),
+                path: shown(text),
                 column: text[..parser.at].chars().count() + 1,
                 expected,
             }),
@@ -82,11 +88,34 @@ impl FieldPath {
     }
 }
 
-impl TryFrom<String> for FieldPath {
-    type Error = FieldPathError;
+fn shown(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(SHOWN)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
 
-    fn try_from(text: String) -> Result<Self, FieldPathError> {
-        Self::parse(&text)
+/// The error is raised within a visitor, so that it has the text's own location.
+impl<'de> Deserialize<'de> for FieldPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = FieldPath;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field path")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<FieldPath, E> {
+                FieldPath::parse(text).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 
@@ -164,6 +193,9 @@ impl<'a> Parser<'a> {
             segments.push(Segment::Field(self.bytes_while(is_name_byte, NAME)?.into()));
         }
         loop {
+            if segments.len() > MOST_STEPS {
+                return Err(TOO_DEEP);
+            }
             match self.peek() {
                 None => return Ok(segments),
                 Some(b'.') => {

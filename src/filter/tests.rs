@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::golden::{api_type, cases, digest_key, run};
+use super::golden::{api_type, cases, core, digest_key, run};
 use super::selector::LabelSelector;
 use super::*;
 use crate::object::{ApiType, RawObject};
@@ -54,7 +54,7 @@ fn watched(rules: &Rules, name: &str) -> TypeRules {
 }
 
 fn apply(object: &Value, key: &DigestKey) -> (Value, Verdict) {
-    let rules = Rules::core();
+    let rules = core();
     let api_type = api_type(object);
     let TypePlan::Watched(rules) = rules.plan(&api_type) else {
         panic!("{api_type} is dropped")
@@ -78,7 +78,7 @@ fn message(error: impl std::error::Error) -> String {
 
 #[test]
 fn derived_types_are_dropped_whole_and_others_are_not() {
-    let rules = Rules::core();
+    let rules = core();
     for name in DROPPED_WHOLE {
         assert!(
             matches!(rules.plan(&type_named(name)), TypePlan::Dropped { .. }),
@@ -99,14 +99,14 @@ fn derived_types_are_dropped_whole_and_others_are_not() {
         "runtimeclasses.node.k8s.io",
         "storageclasses.storage.k8s.io",
     ] {
-        let rules = watched(&rules, name);
+        let rules = watched(rules, name);
         assert_eq!((rules.label_selector, rules.field_selector), (None, None));
     }
 }
 
 #[test]
 fn a_group_is_dropped_whatever_its_resources_are() {
-    let rules = Rules::core();
+    let rules = core();
     for group in ["metrics.k8s.io", "custom.metrics.k8s.io"] {
         assert_eq!(rules.drops_group(group).unwrap().as_str(), "metrics");
     }
@@ -117,7 +117,7 @@ fn a_group_is_dropped_whatever_its_resources_are() {
 
 #[test]
 fn the_server_is_asked_to_leave_out_what_one_selector_can() {
-    let rules = Rules::core();
+    let rules = core();
     for (name, labels, fields) in [
         (
             "endpoints",
@@ -140,7 +140,7 @@ fn the_server_is_asked_to_leave_out_what_one_selector_can() {
         ("secrets", None, Some("type!=helm.sh/release.v1")),
         ("configmaps", None, Some("metadata.name!=kube-root-ca.crt")),
     ] {
-        let rules = watched(&rules, name);
+        let rules = watched(rules, name);
         assert_eq!(rules.label_selector.as_deref(), labels, "{name}");
         assert_eq!(rules.field_selector.as_deref(), fields, "{name}");
     }
@@ -174,7 +174,7 @@ fn a_rule_with_an_exception_or_two_conditions_asks_the_server_for_nothing() {
 /// What a server that honours the selector never sends is what a rule drops, and nothing else.
 #[test]
 fn a_server_that_ignores_the_selectors_changes_nothing() {
-    let rules = Rules::core();
+    let rules = core();
     let mut left_out = 0;
     for (case, object) in cases() {
         let TypePlan::Watched(type_rules) = rules.plan(&api_type(&object)) else {
@@ -186,7 +186,7 @@ fn a_server_that_ignores_the_selectors_changes_nothing() {
         let selector = LabelSelector::try_from(selector).unwrap();
         if !selector.matches(object["metadata"].get("labels")) {
             left_out += 1;
-            let result = run(&rules, &object, &api_type(&object), &mut BTreeSet::new());
+            let result = run(rules, &object, &api_type(&object), &mut BTreeSet::new());
             assert!(result.get("droppedBy").is_some(), "{}", case.display());
         }
     }
@@ -195,7 +195,7 @@ fn a_server_that_ignores_the_selectors_changes_nothing() {
 
 #[test]
 fn state_that_nobody_can_make_again_is_recorded_whoever_owns_it() {
-    let rules = Rules::core();
+    let rules = core();
     for (name, kept) in [
         ("secrets", true),
         ("configmaps", true),
@@ -216,10 +216,10 @@ fn state_that_nobody_can_make_again_is_recorded_whoever_owns_it() {
             {"kind": "A", "name": "a", "uid": "1"},
             {"kind": "B", "name": "b", "uid": "2", "controller": true},
         ]}});
-        let result = run(&rules, &object, &api_type, &mut BTreeSet::new());
+        let result = run(rules, &object, &api_type, &mut BTreeSet::new());
         assert_eq!(result.get("droppedBy").is_none(), kept, "{name}");
         object["metadata"]["ownerReferences"][1]["controller"] = json!(false);
-        let result = run(&rules, &object, &api_type, &mut BTreeSet::new());
+        let result = run(rules, &object, &api_type, &mut BTreeSet::new());
         assert!(result.get("droppedBy").is_none(), "{name}");
         assert_eq!(result["metadata"]["ownerReferences"][1]["name"], "b");
         assert_eq!(result["metadata"]["ownerReferences"][1].get("uid"), None);
@@ -228,7 +228,7 @@ fn state_that_nobody_can_make_again_is_recorded_whoever_owns_it() {
 
 #[test]
 fn a_status_of_any_shape_goes_from_any_type() {
-    let rules = Rules::core();
+    let rules = core();
     for status in [
         json!({"a": 1}),
         json!("text"),
@@ -238,7 +238,7 @@ fn a_status_of_any_shape_goes_from_any_type() {
     ] {
         let object = json!({"metadata": {"name": "a", "namespace": "b"}, "status": status});
         for name in ["widgets.example.com", "services", "secrets"] {
-            let result = run(&rules, &object, &type_named(name), &mut BTreeSet::new());
+            let result = run(rules, &object, &type_named(name), &mut BTreeSet::new());
             assert_eq!(result.get("status"), None);
         }
     }
@@ -271,9 +271,12 @@ fn a_broken_rule_says_where_and_what() {
             rule("match: {labels: 'a in b'}\n    drop: true"),
             "expected",
         ),
-        (rule("match: {}"), "rule 'a' needs actions"),
+        (
+            rule("match: {}"),
+            "the rules:2:5: rule 'a': expected actions",
+        ),
         (rule("drop: true\n    prune: [a]"), "'drop' stands alone"),
-        ("rules: [".to_owned(), "line"),
+        ("rules: [".to_owned(), "the rules:2:1: did not find"),
     ] {
         let Err(error) = Rules::parse(&text) else {
             panic!("was read: {text}")
@@ -283,12 +286,15 @@ fn a_broken_rule_says_where_and_what() {
     }
     let twice = rule("drop: true") + "  - {name: a, reason: r, see: s, drop: true}\n";
     let message = message(Rules::parse(&twice).err().unwrap());
-    assert_eq!(message, "two rules are named 'a'");
+    assert_eq!(
+        message,
+        "the rules:6:5: rule 'a': expected another name, two rules have this one"
+    );
 }
 
 #[test]
 fn every_core_rule_has_a_reason_and_a_page() {
-    let rules = Rules::core();
+    let rules = core();
     for rule in rules.iter() {
         assert!(!rule.reason.is_empty(), "{}", rule.name);
         assert!(rule.see.starts_with("https://"), "{}", rule.name);
@@ -353,7 +359,8 @@ fn label_selectors_are_read_and_negated_as_kubectl_does() {
         let read = LabelSelector::try_from(selector.to_owned()).unwrap();
         assert_eq!(read.matches(Some(&labels)), fits, "{selector}");
         if let [requirement] = &read.0[..] {
-            let negated = LabelSelector::try_from(requirement.negate().to_string()).unwrap();
+            let negated =
+                LabelSelector::try_from(requirement.negate().unwrap().to_string()).unwrap();
             assert_eq!(negated.matches(Some(&labels)), !fits, "not {selector}");
         }
     }
@@ -429,7 +436,13 @@ fn digests_are_what_another_implementation_computes() {
     let key = DigestKey::from_bytes(b"0123456789abcdef0123456789abcdef").unwrap();
     let digest = |value: &Value| {
         let (value, verdict) = apply(value, &key);
-        assert_eq!(verdict, Verdict::Keep { digested: 1 });
+        assert_eq!(
+            verdict,
+            Verdict::Keep {
+                digested: 1,
+                seal: false
+            }
+        );
         let data = value["data"].as_object().unwrap();
         data.values().next().unwrap().as_str().unwrap().to_owned()
     };
@@ -486,7 +499,14 @@ fn a_value_of_another_shape_does_not_evade_redaction() {
         json!({"a": "hmac:hunter2hunter2"}),
     ] {
         let (value, verdict) = apply(&object(data.clone()), &digest_key());
-        assert_eq!(verdict, Verdict::Keep { digested: 1 }, "{data}");
+        assert_eq!(
+            verdict,
+            Verdict::Keep {
+                digested: 1,
+                seal: false
+            },
+            "{data}"
+        );
         assert!(!value.to_string().contains("hunter2"), "{value}");
     }
     // A text's digest is that of its bytes, another value's that of its JSON.
@@ -640,7 +660,7 @@ proptest! {
 
     #[test]
     fn no_pruned_path_survives(object in object()) {
-        let rules = Rules::core();
+        let rules = core();
         let (value, verdict) = apply(&object, &digest_key());
         if let Verdict::Keep { .. } = verdict {
             let pruned = rules.pruned_paths(&api_type(&object));

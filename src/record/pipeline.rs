@@ -42,7 +42,11 @@ impl Pipeline {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
             },
-            Verdict::Keep { digested } => {
+            // Nothing encrypts here yet: a value in plaintext must not go on.
+            Verdict::Keep { seal: true, .. } => Content::LeftOut {
+                rule: "secret-values".into(),
+            },
+            Verdict::Keep { digested, .. } => {
                 let mut bytes = Vec::with_capacity(2 << 10);
                 canonical::emit(&object.value, &mut bytes);
                 Content::File {
