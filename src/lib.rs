@@ -15,6 +15,8 @@
 //! - [`owners`]: who wrote what, from `managedFields`. Pure.
 //! - [`filter`]: what of an object goes into its file: field paths, rules, redaction. Pure.
 //! - [`canonical`]: JSON value → YAML bytes, YAML bytes → JSON value. Pure.
+//! - [`sops`]: files that the `sops` program reads, encrypted for age. Pure, but for the wrapping of
+//!   the data key.
 //! - [`cluster`]: client, discovery, one reflector per (type, scope). The only one that knows `kube`.
 //! - [`record`]: the recorder: stages changes, decides when a batch closes, drives the mirror.
 //! - [`mirror`]: the Git store. The only one that knows `gix`.
@@ -36,4 +38,5 @@ pub mod process;
 pub mod record;
 pub mod remote;
 pub mod simulator;
+pub mod sops;
 pub mod telemetry;

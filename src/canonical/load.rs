@@ -34,14 +34,14 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, ReadError> {
     Ok(documents)
 }
 
-fn syntax(error: &ScanError) -> ReadError {
+pub(super) fn syntax(error: &ScanError) -> ReadError {
     // The one message of the scanner that quotes the text.
     let info = error.info();
     let info = info.split(": `").next().unwrap_or(info);
     fail(*error.marker(), Reason::Syntax(info.to_owned()))
 }
 
-fn fail(at: Marker, reason: Reason) -> ReadError {
+pub(super) fn fail(at: Marker, reason: Reason) -> ReadError {
     ReadError {
         line: at.line(),
         column: at.col() + 1,
@@ -313,6 +313,19 @@ impl TagKind {
             },
             _ => Self::Text,
         }
+    }
+}
+
+/// The text of a key; `<<` unquoted is not one.
+pub(super) fn key(text: String, style: ScalarStyle, tag: Option<&Tag>) -> Result<String, Reason> {
+    let tag = TagKind::of(tag, style);
+    if text == "<<" && matches!(tag, TagKind::Plain | TagKind::Merge) {
+        return Err(Reason::Merge);
+    }
+    match resolve(text, tag) {
+        Ok(value) => scalar::key(value).ok_or(Reason::Key),
+        Err(Unfit::NotFinite(spelling)) => Ok(spelling.to_owned()),
+        Err(Unfit::Tag) => Err(Reason::Tag),
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod emit;
 mod load;
+mod order;
 mod read;
 mod scalar;
 
@@ -17,4 +18,5 @@ pub(crate) mod strategy;
 mod tests;
 
 pub use emit::emit;
+pub use order::key_order;
 pub use read::{Document, ReadError, Reason, read, read_all};

@@ -1,4 +1,4 @@
-//! The binaries of a control plane: found, or built once.
+//! Binaries that tests run: a control plane, found or built once; `sops`, built once.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,9 @@ use super::{Context as _, Failure, Result, Unavailable};
 
 /// The Go module that builds a control plane.
 const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/control-plane");
+
+/// The Go module that builds `sops` and `age-keygen`: a minute and a half on two cores.
+const SOPS_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sops");
 
 /// About five minutes on two idle cores; a machine may be busy.
 const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
@@ -57,31 +60,52 @@ impl Assets {
         Some(self.folder.join("kube-controller-manager")).filter(|path| path.is_file())
     }
 
-    /// A build is named by the hash of what it was built from and appears by one rename, so what
-    /// is there is whole; the lock keeps two test binaries from building the same.
     fn cached() -> Result<Self, Unavailable> {
-        let read = |name: &str| {
-            let path = Path::new(MODULE).join(name);
-            std::fs::read_to_string(&path).context(path.display())
-        };
-        let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
-        let digest = Sha256::digest(format!("{go_mod}\0{go_sum}"));
-        let (key, _) = digest.split_first_chunk().expect("SHA-256 is longer");
-        let cache = cache()?;
-        let folder = cache.join(format!("control-plane-{:016x}", u64::from_be_bytes(*key)));
-        let assets = Self { folder };
-        if assets.etcd().is_file() {
-            return Ok(assets);
-        }
-        std::fs::create_dir_all(&cache).context(cache.display())?;
-        let lock = cache.join("control-plane.lock");
-        let lock = File::create(&lock).context(lock.display())?;
-        lock.lock().context("cannot lock the cache of beds")?;
-        if !assets.etcd().is_file() {
-            build(&go_mod, &cache, &assets.folder)?;
-        }
-        Ok(assets)
+        let folder = built_once("control-plane", MODULE, "etcd", build)?;
+        Ok(Self { folder })
     }
+}
+
+/// The folder with the binaries of `tests/sops`: `sops` and `age-keygen`.
+pub fn sops() -> Result<PathBuf, Unavailable> {
+    built_once("sops", SOPS_MODULE, "sops", |_, cache, folder| {
+        let scratch = go_build("tests/sops", SOPS_MODULE, "-s -w", cache)?;
+        std::fs::rename(&scratch, folder).context(folder.display())?;
+        Ok(())
+    })
+}
+
+/// Returns the folder in the cache where `build` (of `go.mod`, the cache, the folder) puts what it
+/// makes of a Go module; `ready` is a file in it.
+///
+/// A build is named by the hash of what it was built from and appears by one rename, so what is
+/// there is whole; the lock keeps two test binaries from building the same.
+fn built_once(
+    name: &str,
+    module: &str,
+    ready: &str,
+    build: impl FnOnce(&str, &Path, &Path) -> Result<(), Unavailable>,
+) -> Result<PathBuf, Unavailable> {
+    let read = |name: &str| {
+        let path = Path::new(module).join(name);
+        std::fs::read_to_string(&path).context(path.display())
+    };
+    let (go_mod, go_sum) = (read("go.mod")?, read("go.sum")?);
+    let digest = Sha256::digest(format!("{go_mod}\0{go_sum}"));
+    let (key, _) = digest.split_first_chunk().expect("SHA-256 is longer");
+    let cache = cache()?;
+    let folder = cache.join(format!("{name}-{:016x}", u64::from_be_bytes(*key)));
+    if folder.join(ready).is_file() {
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(&cache).context(cache.display())?;
+    let lock = cache.join(format!("{name}.lock"));
+    let lock = File::create(&lock).context(lock.display())?;
+    lock.lock().context("cannot lock the cache of beds")?;
+    if !folder.join(ready).is_file() {
+        build(&go_mod, &cache, &folder)?;
+    }
+    Ok(folder)
 }
 
 fn cache() -> Result<PathBuf> {
@@ -93,30 +117,41 @@ fn cache() -> Result<PathBuf> {
     Ok(base.join("strandline"))
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a silent wait of minutes looks like a hang"
-)]
 fn build(go_mod: &str, cache: &Path, folder: &Path) -> Result<(), Unavailable> {
-    let go = Program::new("go").inherit_env();
-    if go.clone().arg("version").run().is_err() {
-        let text = "no Go to build tests/control-plane with, and KUBEBUILDER_ASSETS is not set";
-        return Err(Unavailable::Missing(text.to_owned()));
-    }
-    eprintln!("building the control plane into the cache: minutes, once");
-    let scratch = tempfile::tempdir_in(cache).context("cannot make a folder to build in")?;
-    go.args(["build", "-C", MODULE, "-o"])
-        .arg(scratch.path())
-        .args(["-ldflags", &linker_flags(go_mod)?, "tool"])
-        .deadline(BUILD_DEADLINE)
-        .run()?
-        .success()?;
-    let path = scratch.keep();
+    let flags = linker_flags(go_mod)?;
+    let path = go_build("tests/control-plane", MODULE, &flags, cache)?;
     // The package's last path element is its major version, so go names the binary by the one
     // before it.
     std::fs::rename(path.join("server"), path.join("etcd")).context("no etcd was built")?;
     std::fs::rename(&path, folder).context(folder.display())?;
     Ok(())
+}
+
+/// Builds the tools of a Go module into a new folder below `cache`.
+#[expect(
+    clippy::print_stderr,
+    reason = "a silent wait of minutes looks like a hang"
+)]
+fn go_build(
+    shown: &str,
+    module: &str,
+    linker_flags: &str,
+    cache: &Path,
+) -> Result<PathBuf, Unavailable> {
+    let go = Program::new("go").inherit_env();
+    if go.clone().arg("version").run().is_err() {
+        let text = format!("no Go to build {shown} with");
+        return Err(Unavailable::Missing(text));
+    }
+    eprintln!("building {shown} into the cache: minutes, once");
+    let scratch = tempfile::tempdir_in(cache).context("cannot make a folder to build in")?;
+    go.args(["build", "-C", module, "-o"])
+        .arg(scratch.path())
+        .args(["-ldflags", linker_flags, "tool"])
+        .deadline(BUILD_DEADLINE)
+        .run()?
+        .success()?;
+    Ok(scratch.keep())
 }
 
 /// The version stamps without which clients cannot parse the server's version, and no symbols.

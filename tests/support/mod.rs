@@ -6,7 +6,7 @@
 //!
 //! | variable | is |
 //! |---|---|
-//! | `KUBEBUILDER_ASSETS` | a folder with `etcd`, `kube-apiserver`, `kubectl` and perhaps `kube-controller-manager`; without it they are built from `tests/control-plane` |
+//! | `KUBEBUILDER_ASSETS` | a folder with `etcd`, `kube-apiserver`, `kubectl` and perhaps `kube-controller-manager`; without it they are built from `tests/control-plane` (`sops` is always built, from `tests/sops`) |
 //! | `XDG_CACHE_HOME` | where a build is kept, in `strandline/`; default `~/.cache` |
 //! | `STRANDLINE_ACID_DIR` | the folder of manifests that [`acid`] applies |
 //! | `STRANDLINE_CRDS_DIR` | the folder of published CRDs |
