@@ -5,7 +5,19 @@ use std::sync::LazyLock;
 use super::assemble::read_preset;
 
 /// The files. A new preset is a file there and a line here.
-const FILES: [&str; 1] = [include_str!("../../filters/presets/large-values.yaml")];
+const FILES: [&str; 11] = [
+    include_str!("../../filters/presets/actions-runner-controller.yaml"),
+    include_str!("../../filters/presets/argo-cd.yaml"),
+    include_str!("../../filters/presets/argo-rollouts.yaml"),
+    include_str!("../../filters/presets/argo-workflows.yaml"),
+    include_str!("../../filters/presets/crossplane.yaml"),
+    include_str!("../../filters/presets/external-secrets.yaml"),
+    include_str!("../../filters/presets/flux.yaml"),
+    include_str!("../../filters/presets/helm.yaml"),
+    include_str!("../../filters/presets/large-values.yaml"),
+    include_str!("../../filters/presets/tekton.yaml"),
+    include_str!("../../filters/presets/velero.yaml"),
+];
 
 /// Rules that come with Strandline and can be switched on and off.
 #[derive(Clone, Debug, PartialEq, Eq)]
