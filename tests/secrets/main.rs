@@ -12,6 +12,7 @@ mod mirror;
 mod support;
 
 mod hidden;
+mod runners;
 mod scene;
 mod search;
 mod values;
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
                 hidden::no_value_is_seen_after_a_kill,
             ),
             ("restarts_write_no_object", hidden::restarts_write_no_object),
+            (
+                "a_scale_set_makes_no_commit",
+                runners::a_scale_set_makes_no_commit,
+            ),
         ],
     )
 }
