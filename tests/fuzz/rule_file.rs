@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use strandline::filter::{Autoscaled, Context, DigestKey, Rules, TypePlan};
+use strandline::filter::{Autoscaled, Context, DigestKey, Rules, RulesError, TypePlan};
 use strandline::object::{ApiType, RawObject};
 
 use crate::{SMOKE, sentence};
@@ -42,6 +42,11 @@ fn holds(text: &str) {
         Ok(rules) => rules,
         Err(error) => {
             assert!(!error.to_string().is_empty());
+            if let RulesError::File { line, column, .. } = error {
+                // 0 where the reader knows none; one more than there are: something is missing.
+                assert!(line <= text.lines().count() + 1, "line {line}");
+                assert!(column <= text.chars().count() + 1, "column {column}");
+            }
             return;
         }
     };
