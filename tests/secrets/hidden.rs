@@ -4,28 +4,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use libtest_mimic::Completion;
+use strandline::canonical;
+use strandline::sops::is_sealed;
 
 use crate::mirror::{Mirror, Recorder};
+use crate::modes::{Bed, Mode};
 use crate::report;
-use crate::scene::{NAMESPACE, Scene, VALUES, recorded};
+use crate::scene::{IN_SECRETS, NAMESPACE, SECRETS, Scene, VALUES, recorded};
 use crate::search::Search;
 use crate::support::plane::ControlPlane;
 use crate::support::program::Program;
 use crate::support::suite::Outcome;
 use crate::support::{Context as _, Failure, Result};
-
-/// How values of Secrets are written, and whether one can then see them.
-struct Mode {
-    name: &'static str,
-    args: &'static [&'static str],
-    shows: bool,
-}
-
-const MODES: &[Mode] = &[Mode {
-    name: "digest",
-    args: &[],
-    shows: false,
-}];
+use crate::told;
 
 /// Everything that is logged.
 const ALL_LOGS: &[&str] = &["--verbose", "--verbose", "--verbose"];
@@ -88,139 +79,175 @@ pub(crate) fn the_search_finds_what_is_there(plane: &ControlPlane) -> Outcome {
     Ok(Completion::Completed)
 }
 
-/// Recorded, changed, listed again by another process: in every mode.
-pub(crate) fn no_value_is_seen(plane: &ControlPlane) -> Outcome {
+/// Recorded, changed, listed again by another process, explained and restored.
+pub(crate) fn no_value_is_seen(bed: &Bed<'_>) -> Result<()> {
+    let (plane, mode) = (bed.plane, bed.mode.name());
     let scene = Scene::of(plane)?;
-    for mode in MODES {
-        let mirror = Mirror::new(plane)?;
-        let mut search = Search::new(&scene.values);
-        let recorder = mirror.record(&[mode.args, ALL_LOGS].concat())?;
-        let before = mirror.commits()?;
-        scene.change(plane)?;
-        let mark = format!("changed-{}", mode.name);
-        Scene::mark(plane, &mark)?;
-        recorded(&mirror, &mark)?;
-        assert!(mirror.commits()? > before);
-        recorder.stop()?;
-        for args in [
-            &["snapshot", "--log-format", "json"][..],
-            &["snapshot", "--dry-run"],
-            &["snapshot", "--output", "json"],
-            &["check"],
-        ] {
-            let (command, args) = args.split_first().expect("a command");
-            let program = mirror.command(command).args(mode.args).args(ALL_LOGS);
-            search.output(&program.args(args).run()?.expect_code(0)?);
-        }
-        // The repository, the logs of `record`, and whatever else lies in the home folder; the key
-        // of the digests is the test's own.
-        search.objects(&mirror.repository())?;
-        search.files(mirror.home(), &["key"])?;
-        let secrets = secrets_of(&mirror)?;
-        report(&format!(
-            "{}: {} Secrets, {} values found in {} KiB",
-            mode.name,
-            secrets,
-            search.values_found(),
-            search.searched >> 10
-        ));
-        assert!(secrets >= 30, "{secrets} Secrets are recorded");
-        if mode.shows {
-            // Less those that the server refused, which are nowhere.
-            assert!(search.values_found() >= VALUES - 20);
-        } else {
-            search.nothing_found()?;
-        }
-        // Back to the first values for the next mode.
-        scene.reset(plane)?;
+    let mirror = bed.mirror()?;
+    let args = bed.args();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut search = Search::new(&scene.values);
+    let recorder = mirror.record(&[&args, ALL_LOGS].concat())?;
+    let before = mirror.commits()?;
+    scene.change(plane)?;
+    let mark = format!("changed-{mode}");
+    Scene::mark(plane, &mark)?;
+    recorded(&mirror, &mark)?;
+    assert!(mirror.commits()? > before);
+    recorder.stop()?;
+    for words in [
+        &["snapshot", "--log-format", "json"][..],
+        &["snapshot", "--dry-run"],
+        &["snapshot", "--output", "json"],
+        &["check"],
+    ] {
+        let (command, words) = words.split_first().expect("a command");
+        let program = mirror.command(command).args(&args).args(ALL_LOGS);
+        search.output(&program.args(words).run()?.expect_code(0)?);
     }
-    Ok(Completion::Completed)
+    // The repository, the logs of `record`, and whatever else lies in the home folder; the key of
+    // the digests is the test's own.
+    search.objects(&mirror.repository())?;
+    search.files(mirror.home(), &["key"])?;
+    if bed.mode != Mode::Plain {
+        told::by_explain(bed, &mirror, &mut search)?;
+        told::by_canonicalize(bed, &mirror, &mut search)?;
+        told::by_restore(bed, &mirror, &mut search)?;
+    }
+    if bed.mode == Mode::Sops {
+        let files = decrypted_by_sops(bed, &mirror)?;
+        report(&format!(
+            "sops: the program decrypts {files} files to what is live"
+        ));
+    }
+    let secrets = secrets_of(&mirror)?;
+    report(&format!(
+        "{mode}: {secrets} Secrets, {} values found in {} KiB",
+        search.values_found(),
+        search.searched >> 10
+    ));
+    // Back to the first values for the next mode.
+    scene.reset(plane)?;
+    assert!(secrets >= SECRETS, "{secrets} Secrets are recorded");
+    if bed.mode == Mode::Plain {
+        assert!(
+            search.values_found() >= IN_SECRETS,
+            "{} values",
+            search.values_found()
+        );
+        return Ok(());
+    }
+    search.nothing_found()
+}
+
+/// Compares every sealed file, as `sops -d` reads it, with the live object; returns how many.
+fn decrypted_by_sops(bed: &Bed<'_>, mirror: &Mirror) -> Result<usize> {
+    let live = bed
+        .plane
+        .kubectl_json(&["get", "secrets", "--all-namespaces"])?;
+    let live = live["items"].as_array().cloned().unwrap_or_default();
+    let mut files = 0;
+    for (path, bytes) in mirror.files()? {
+        if !is_sealed(&bytes) {
+            continue;
+        }
+        files += 1;
+        let file = mirror.home().join("sealed.yaml");
+        std::fs::write(&file, &bytes).context(&path)?;
+        let sops = bed.decrypt(&file).ok_or_else(|| Failure::new("no sops"))?;
+        let plain = canonical::read(sops.run()?.success()?.as_bytes()).context(&path)?;
+        let lives = live.iter().find(|object| {
+            let is = |field: &str| object["metadata"][field] == plain["metadata"][field];
+            is("namespace") && is("name")
+        });
+        let lives = lives.ok_or_else(|| Failure::new(format!("{path}: not live")))?;
+        if lives["data"] != plain["data"] {
+            return Err(Failure::new(format!("{path}: not what is live")));
+        }
+    }
+    assert!(files >= SECRETS, "{files} sealed files");
+    Ok(files)
 }
 
 /// Killed at several moments of its first sync, and when the first pack is being written.
-pub(crate) fn no_value_is_seen_after_a_kill(plane: &ControlPlane) -> Outcome {
-    let scene = Scene::of(plane)?;
-    for mode in MODES.iter().filter(|mode| !mode.shows) {
-        let whole = Mirror::new(plane)?;
-        let start = Instant::now();
-        whole.record(mode.args)?.kill()?;
-        let took = start.elapsed();
-        let mut before_a_commit = 0;
-        let mut left = 0;
-        for moment in [
-            Moment::FirstPack,
-            Moment::After(took.mul_f64(0.3)),
-            Moment::After(took.mul_f64(0.6)),
-            Moment::After(took.mul_f64(0.8)),
-            Moment::After(took.mul_f64(0.95)),
-        ] {
-            let mirror = Mirror::new(plane)?;
-            let args = [mode.args, ALL_LOGS].concat();
-            let mut child = mirror
-                .command("record")
-                .args(args)
-                .spawn("record", mirror.home())?;
-            moment.wait(&mirror.repository())?;
-            child.stop("KILL", Duration::from_secs(10))?;
-            let mut search = Search::new(&scene.values);
-            if mirror.repository().join("HEAD").exists() {
-                left += 1;
-                search.objects(&mirror.repository())?;
-                before_a_commit += usize::from(mirror.head().is_err());
-            }
-            search.files(mirror.home(), &["key"])?;
-            search.nothing_found()?;
-            // The next one goes on, and the mirror is whole.
-            search.output(&mirror.snapshot(mode.args)?.expect_code(0)?);
+pub(crate) fn no_value_is_seen_after_a_kill(bed: &Bed<'_>) -> Result<()> {
+    let scene = Scene::of(bed.plane)?;
+    let args = bed.args();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let whole = bed.mirror()?;
+    let start = Instant::now();
+    whole.record(&args)?.kill()?;
+    let took = start.elapsed();
+    let mut before_a_commit = 0;
+    let mut left = 0;
+    for moment in [
+        Moment::FirstPack,
+        Moment::After(took.mul_f64(0.3)),
+        Moment::After(took.mul_f64(0.6)),
+        Moment::After(took.mul_f64(0.8)),
+        Moment::After(took.mul_f64(0.95)),
+    ] {
+        let mirror = bed.mirror()?;
+        let mut child = mirror
+            .command("record")
+            .args(&args)
+            .args(ALL_LOGS)
+            .spawn("record", mirror.home())?;
+        moment.wait(&mirror.repository())?;
+        child.stop("KILL", Duration::from_secs(10))?;
+        let mut search = Search::new(&scene.values);
+        if mirror.repository().join("HEAD").exists() {
+            left += 1;
             search.objects(&mirror.repository())?;
-            search.files(mirror.home(), &["key"])?;
-            search.nothing_found()?;
-            mirror.fsck()?;
-            assert!(secrets_of(&mirror)? >= 30);
+            before_a_commit += usize::from(mirror.head().is_err());
         }
-        report(&format!(
-            "{}: 5 kills within {:.1} s, {left} with a repository, {before_a_commit} before its first commit",
-            mode.name,
-            took.as_secs_f64()
-        ));
-        assert!(before_a_commit > 0, "no kill came in the middle of a sync");
+        search.files(mirror.home(), &["key"])?;
+        search.nothing_found()?;
+        // The next one goes on, and the mirror is whole.
+        search.output(&mirror.snapshot(&args)?.expect_code(0)?);
+        search.objects(&mirror.repository())?;
+        search.files(mirror.home(), &["key"])?;
+        search.nothing_found()?;
+        mirror.fsck()?;
+        assert!(secrets_of(&mirror)? >= SECRETS);
     }
-    Ok(Completion::Completed)
+    report(&format!(
+        "{}: 5 kills within {:.1} s, {left} with a repository, {before_a_commit} before its first commit",
+        bed.mode.name(),
+        took.as_secs_f64()
+    ));
+    assert!(before_a_commit > 0, "no kill came in the middle of a sync");
+    Ok(())
 }
 
 /// A resync writes nothing, with a cursor and, after a kill, without.
-pub(crate) fn restarts_write_no_object(plane: &ControlPlane) -> Outcome {
-    Scene::of(plane)?;
-    for mode in MODES {
-        let mirror = Mirror::new(plane)?;
-        record(&mirror, mode.args)?.stop()?;
-        let (head, objects) = (mirror.head()?, mirror.objects()?);
-        record(&mirror, mode.args)?.stop()?;
-        let with_cursor = mirror.objects()? - objects;
-        record(&mirror, mode.args)?.kill()?;
-        mirror.git(&["update-ref", "-d", "refs/strandline/cursor"])?;
-        let objects = mirror.objects()?;
-        // A snapshot reads everything and leaves no cursor.
-        let _ = mirror.snapshot(mode.args)?.expect_code(0)?;
-        let without = mirror.objects()? - objects;
-        assert_eq!(mirror.head()?, head, "{}", mode.name);
-        report(&format!(
-            "{}: {with_cursor} new objects after a restart with a cursor, {without} after one without",
-            mode.name
-        ));
-        // A cursor is a blob, a tree and a commit, written anew where a version in it is another.
-        assert!(with_cursor <= 3, "{}: {with_cursor} new objects", mode.name);
-        assert_eq!(without, 0, "{}", mode.name);
-        let contents = mirror.git(&["cat-file", "--batch-all-objects", "--batch"])?;
-        let files = contents.matches("\nkind: Secret\n").count();
-        assert_eq!(
-            files,
-            all_secrets(&mirror)?,
-            "{}: a Secret twice",
-            mode.name
-        );
-    }
-    Ok(Completion::Completed)
+pub(crate) fn restarts_write_no_object(bed: &Bed<'_>) -> Result<()> {
+    Scene::of(bed.plane)?;
+    let mode = bed.mode.name();
+    let args = bed.args();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mirror = bed.mirror()?;
+    record(&mirror, &args)?.stop()?;
+    let (head, objects) = (mirror.head()?, mirror.objects()?);
+    record(&mirror, &args)?.stop()?;
+    let with_cursor = mirror.objects()? - objects;
+    record(&mirror, &args)?.kill()?;
+    mirror.git(&["update-ref", "-d", "refs/strandline/cursor"])?;
+    let objects = mirror.objects()?;
+    // A snapshot reads everything and leaves no cursor.
+    let _ = mirror.snapshot(&args)?.expect_code(0)?;
+    let without = mirror.objects()? - objects;
+    assert_eq!(mirror.head()?, head, "{mode}");
+    report(&format!(
+        "{mode}: {with_cursor} new objects after a restart with a cursor, {without} after one without"
+    ));
+    // A cursor is a blob, a tree and a commit, written anew where a version in it is another.
+    assert!(with_cursor <= 3, "{mode}: {with_cursor} new objects");
+    assert_eq!(without, 0, "{mode}");
+    let contents = mirror.git(&["cat-file", "--batch-all-objects", "--batch"])?;
+    let files = contents.matches("\nkind: Secret\n").count();
+    assert_eq!(files, all_secrets(&mirror)?, "{mode}: a Secret twice");
+    Ok(())
 }
 
 /// Starts `record` with logs of its own, where an earlier one has left its logs.

@@ -12,11 +12,14 @@ mod mirror;
 mod support;
 
 mod hidden;
+mod modes;
 mod runners;
 mod scene;
 mod search;
+mod told;
 mod values;
 
+use modes::{Mode, with};
 use support::plane::Options;
 
 fn main() -> ExitCode {
@@ -31,12 +34,36 @@ fn main() -> ExitCode {
                 "the_search_finds_what_is_there",
                 hidden::the_search_finds_what_is_there,
             ),
-            ("no_value_is_seen", hidden::no_value_is_seen),
-            (
-                "no_value_is_seen_after_a_kill",
-                hidden::no_value_is_seen_after_a_kill,
-            ),
-            ("restarts_write_no_object", hidden::restarts_write_no_object),
+            ("no_value_is_seen_in_mode_digest", |plane| {
+                with(plane, Mode::Digest, hidden::no_value_is_seen)
+            }),
+            ("no_value_is_seen_in_mode_omit", |plane| {
+                with(plane, Mode::Omit, hidden::no_value_is_seen)
+            }),
+            ("no_value_is_seen_in_mode_sops", |plane| {
+                with(plane, Mode::Sops, hidden::no_value_is_seen)
+            }),
+            ("values_are_seen_in_mode_plain", |plane| {
+                with(plane, Mode::Plain, hidden::no_value_is_seen)
+            }),
+            ("no_value_is_seen_after_a_kill_in_mode_digest", |plane| {
+                with(plane, Mode::Digest, hidden::no_value_is_seen_after_a_kill)
+            }),
+            ("no_value_is_seen_after_a_kill_in_mode_omit", |plane| {
+                with(plane, Mode::Omit, hidden::no_value_is_seen_after_a_kill)
+            }),
+            ("no_value_is_seen_after_a_kill_in_mode_sops", |plane| {
+                with(plane, Mode::Sops, hidden::no_value_is_seen_after_a_kill)
+            }),
+            ("restarts_write_no_object_in_mode_digest", |plane| {
+                with(plane, Mode::Digest, hidden::restarts_write_no_object)
+            }),
+            ("restarts_write_no_object_in_mode_omit", |plane| {
+                with(plane, Mode::Omit, hidden::restarts_write_no_object)
+            }),
+            ("restarts_write_no_object_in_mode_sops", |plane| {
+                with(plane, Mode::Sops, hidden::restarts_write_no_object)
+            }),
             (
                 "a_scale_set_makes_no_commit",
                 runners::a_scale_set_makes_no_commit,

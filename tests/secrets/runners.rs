@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::mirror::Mirror;
 use crate::report;
-use crate::support::plane::{ADMIN, ControlPlane};
+use crate::support::plane::{ADMIN, ControlPlane, Options};
+use crate::support::program::Program;
 use crate::support::suite::{Outcome, skipped};
 use crate::support::{
     Context as _, Failure, Result, Unavailable, folder, wait_for, wait_for_success,
@@ -56,7 +57,46 @@ pub(crate) fn a_scale_set_makes_no_commit(plane: &ControlPlane) -> Outcome {
     let log = mirror.git(&["log", "--format=%s%n%b", "main"])?;
     assert_eq!(mirror.commits()? - before, 1, "{log}");
     nothing_of_runners(&mirror)?;
+    restored_without_runners(&mirror)?;
     Ok(Completion::Completed)
+}
+
+/// Puts the mirror into an empty control plane, all that can be: no runner comes along.
+fn restored_without_runners(mirror: &Mirror) -> Result<()> {
+    let options = Options {
+        controller_manager: true,
+        ..Options::default()
+    };
+    let target = ControlPlane::start(&options)
+        .map_err(|error| Failure::new(format!("a second control plane: {error:?}")))?;
+    let include = ["--include-owned", "--include-managed", "--include-jobs"];
+    let ended = Program::strandline(mirror.home())
+        .args(["restore", "--repository", "mirror.git", "--apply", "--yes"])
+        .args(include)
+        .arg("--kubeconfig")
+        .arg(target.kubeconfig(ADMIN)?)
+        .deadline(Duration::from_secs(300))
+        .run()?;
+    // 3: Secrets that are digests need their values from elsewhere.
+    if !matches!(ended.code, Some(0 | 3)) {
+        return Err(Failure::new(format!("{:?}: {}", ended.code, ended.stderr)));
+    }
+    let get = |what: &str| -> Result<Vec<String>> {
+        let list = target.kubectl_json(&["get", what, "--all-namespaces"])?;
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        let name = |item: &Value| item["metadata"]["name"].as_str().unwrap_or("").to_owned();
+        Ok(items.iter().map(name).collect())
+    };
+    assert_eq!(get("autoscalingrunnersets")?, ["build"]);
+    let made = "ephemeralrunnersets,ephemeralrunners,autoscalinglisteners,pods";
+    assert_eq!(get(made)?, [""; 0]);
+    let parts = get("secrets,serviceaccounts,roles,rolebindings")?;
+    let parts: Vec<_> = parts
+        .iter()
+        .filter(|name| name.starts_with(SET) || *name == LISTENER)
+        .collect();
+    assert!(parts.is_empty(), "{parts:?}");
+    Ok(())
 }
 
 /// The scale set and its credential are in the mirror, and nothing that the controller made.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::support::plane::{ADMIN, ControlPlane};
-use crate::support::{Result, wait_for};
+use crate::support::{Result, wait_for, wait_for_success};
 use crate::values::Values;
 
 pub(crate) const NAMESPACE: &str = "vault";
@@ -21,9 +21,18 @@ const FILLERS: usize = 200;
 
 /// Which values lie where. The rest comes by a change of Secrets that are recorded already.
 const CREATED: Range<usize> = 0..80;
-const APPLIED: Range<usize> = 80..120;
-const REFUSED: Range<usize> = 120..128;
-const CHANGED: Range<usize> = 128..VALUES;
+const APPLIED: Range<usize> = 80..104;
+const SETTINGS: Range<usize> = 104..128;
+const ENGINES: Range<usize> = 128..152;
+const ODD: Range<usize> = 152..160;
+const REFUSED: Range<usize> = 160..168;
+const CHANGED: Range<usize> = 168..VALUES;
+/// How many of the values lie in Secrets.
+pub(crate) const IN_SECRETS: usize =
+    CREATED.end - CREATED.start + APPLIED.end - APPLIED.start + CHANGED.end - CHANGED.start;
+/// How many Secrets hold them.
+pub(crate) const SECRETS: usize =
+    (CREATED.end - CREATED.start + APPLIED.end - APPLIED.start) / PER_SECRET;
 const PER_SECRET: usize = 4;
 
 /// A cluster that holds the values.
@@ -58,6 +67,8 @@ impl Scene {
         created.extend((0..FILLERS).map(filler));
         kubectl(plane, &["create"], &list(&created))?;
         kubectl(plane, &["apply"], &list(&scene.applied(APPLIED.start)))?;
+        kubectl(plane, &["apply"], &list(&scene.settings()))?;
+        scene.engines(plane)?;
         scene.refused(plane)?;
         Ok(scene)
     }
@@ -91,6 +102,90 @@ impl Scene {
                 secret
             })
             .collect()
+    }
+
+    /// ConfigMaps with passwords, which a user's rule is for.
+    fn settings(&self) -> Vec<Value> {
+        let numbers = SETTINGS.step_by(PER_SECRET);
+        numbers
+            .map(|number| {
+                let name = format!("settings-{number}");
+                let mut settings = json!({
+                    "apiVersion": "v1", "kind": "ConfigMap",
+                    "metadata": { "name": name, "namespace": NAMESPACE }
+                });
+                for at in number..number + PER_SECRET {
+                    let key = format!("key-{at}");
+                    if self.values.is_text(at) {
+                        settings["data"][key] = self.values.text(at).into();
+                    } else {
+                        settings["binaryData"][key] = self.values.base64(at).into();
+                    }
+                }
+                settings
+            })
+            .collect()
+    }
+
+    /// Custom resources with credentials: in a map, as the user's rule expects them, and in other
+    /// shapes, which must not evade it.
+    fn engines(&self, plane: &ControlPlane) -> Result<()> {
+        let crd = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": { "name": "engines.vault.example.com" },
+            "spec": {
+                "group": "vault.example.com", "scope": "Namespaced",
+                "names": { "plural": "engines", "kind": "Engine" },
+                "versions": [{
+                    "name": "v1", "served": true, "storage": true,
+                    "schema": { "openAPIV3Schema": {
+                        "type": "object", "x-kubernetes-preserve-unknown-fields": true
+                    } }
+                }]
+            }
+        });
+        plane.apply(&crd)?;
+        let text = |at: usize| match self.values.is_text(at) {
+            true => self.values.text(at).to_owned(),
+            false => self.values.base64(at),
+        };
+        let engine = |name: String, credentials: Value| {
+            json!({
+                "apiVersion": "vault.example.com/v1", "kind": "Engine",
+                "metadata": { "name": name, "namespace": NAMESPACE },
+                "spec": { "on": true, "credentials": credentials }
+            })
+        };
+        let mut engines: Vec<_> = ENGINES
+            .step_by(PER_SECRET)
+            .map(|number| {
+                let values = number..number + PER_SECRET;
+                let map: Map<_, _> = values
+                    .map(|at| (format!("key-{at}"), text(at).into()))
+                    .collect();
+                engine(format!("engine-{number}"), map.into())
+            })
+            .collect();
+        let odd = ODD.start;
+        engines.extend([
+            engine(
+                "list".to_owned(),
+                json!([text(odd), text(odd + 1), [text(odd + 2)]]),
+            ),
+            engine("text".to_owned(), json!(text(odd + 3))),
+            engine(
+                "deep".to_owned(),
+                json!({ "a": { "b": { "c": text(odd + 4) } }, "d": [text(odd + 5)] }),
+            ),
+            engine(
+                "name".to_owned(),
+                json!({ "a": [{ "key": text(odd + 6) }], "b": { "": text(odd + 7) } }),
+            ),
+        ]);
+        let engines = list(&engines);
+        wait_for_success("Engines", Duration::from_secs(60), || {
+            kubectl(plane, &["apply"], &engines)
+        })
     }
 
     /// Secrets that the server refuses, with errors that hold the value: it is a key's name too.

@@ -15,7 +15,7 @@ const MOST: u64 = 16 << 20;
 
 /// Where pieces were found.
 pub(crate) struct Search<'a> {
-    values: &'a Values,
+    pub(crate) values: &'a Values,
     pub(crate) found: Vec<(String, usize, Form)>,
     /// Bytes looked through.
     pub(crate) searched: usize,
