@@ -22,6 +22,7 @@ use crate::restore::{
     Access, Class, Fill, Item, Loaded, Options, Outcome, Plan, RunOptions, Selection, Source,
     Target, Unreadable, Wanted, look, render, run as run_plan,
 };
+use crate::sops::{self, Identities};
 
 /// Objects of one class that a person is told one by one.
 const MOST_LINES: usize = 20;
@@ -41,6 +42,11 @@ enum RestoreStartError {
     Identity {
         path: PathBuf,
         source: std::io::Error,
+    },
+    #[error("the identity file {} cannot be used: {source}", path.display())]
+    BadIdentity {
+        path: PathBuf,
+        source: sops::SopsError,
     },
     #[error("there is no terminal to ask on: look at the plan, then give --yes")]
     NobodyToAsk,
@@ -133,14 +139,7 @@ async fn open(settings: &RestoreSettings) -> Result<Origin, Failure> {
         .into());
     };
     let cluster_id = Identity::cluster_of(&identity)?;
-    let mut identities = Vec::new();
-    for path in &settings.identities {
-        let text = fs::read_to_string(path).map_err(|source| RestoreStartError::Identity {
-            path: path.clone(),
-            source,
-        })?;
-        identities.push(Zeroizing::new(text));
-    }
+    let identities = identities(&settings.identities)?;
     Ok(Origin {
         head: snapshot.head(),
         source: Source::new(snapshot, identities),
@@ -148,6 +147,26 @@ async fn open(settings: &RestoreSettings) -> Result<Origin, Failure> {
         shown,
         _fetched: fetched,
     })
+}
+
+/// The keys of all identity files; `None` where none is given.
+fn identities(paths: &[PathBuf]) -> Result<Option<Identities>, RestoreStartError> {
+    let mut all = Zeroizing::new(String::new());
+    for path in paths {
+        let text = fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|source| RestoreStartError::Identity {
+            path: path.clone(),
+            source,
+        })?;
+        Identities::parse(&text).map_err(|source| RestoreStartError::BadIdentity {
+            path: path.clone(),
+            source,
+        })?;
+        all.push_str(&text);
+        all.push('\n');
+    }
+    // Each file was read by itself, so all of them together hold only keys.
+    Ok(Identities::parse(&all).ok())
 }
 
 /// A folder that nobody else can look into, gone when this is dropped.

@@ -13,8 +13,8 @@ use super::source::Source;
 use super::{Access, RestoreError, Writer};
 use crate::cluster::Discovered;
 use crate::filter::{
-    Autoscaled, Context, DigestKey, Rules, ScaleTarget, TypePlan, Verdict, is_autoscaler,
-    scale_target,
+    Autoscaled, Context, DigestKey, Rules, ScaleTarget, Selection, TypePlan, Verdict,
+    is_autoscaler, scale_target,
 };
 use crate::object::{ApiType, ObjectKey, RawObject};
 
@@ -48,7 +48,7 @@ pub struct Comparer {
 impl Comparer {
     fn new(autoscaled: Autoscaled) -> Option<Self> {
         Some(Self {
-            rules: Rules::core(),
+            rules: Rules::assemble(&Selection::default()).ok()?,
             digest_key: DigestKey::from_bytes(&[0; 32]).ok()?,
             autoscaled,
         })
@@ -78,7 +78,7 @@ impl Comparer {
         match rules.apply(&mut live, key, &context) {
             // The mirror's rules kept it, ours would not.
             Verdict::Drop { .. } => stripped(whole),
-            Verdict::Keep { digested } => {
+            Verdict::Keep { digested, .. } => {
                 if digested > 0
                     && let (Value::Object(mut whole), Value::Object(live)) =
                         (whole, &mut live.value)

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::RestoreError;
 use super::plan::{Facts, Files, Recorded, Selection, TypeNames};
@@ -12,9 +11,7 @@ use crate::canonical;
 use crate::filter::is_autoscaler;
 use crate::mirror::{BlobId, Snapshot};
 use crate::object::{ApiType, MirrorPath, ObjectKey};
-
-/// What the first line of a sealed file begins with.
-const SEALED: &[u8] = b"# strandline: hmac:";
+use crate::sops::{self, Identities};
 
 /// A file that cannot be restored. Holds none of its values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +36,7 @@ pub struct Loaded {
 pub struct Source {
     /// Reads block, but for microseconds: a blob of a pack that is mapped into memory.
     snapshot: Mutex<Snapshot>,
-    identities: Vec<Zeroizing<String>>,
+    identities: Option<Identities>,
 }
 
 /// One type of the mirror: what it can be called, and its files.
@@ -56,8 +53,8 @@ struct File {
 }
 
 impl Source {
-    /// `identities` are the contents of age identity files.
-    pub fn new(snapshot: Snapshot, identities: Vec<Zeroizing<String>>) -> Self {
+    /// `identities` open files that are sealed.
+    pub fn new(snapshot: Snapshot, identities: Option<Identities>) -> Self {
         Self {
             snapshot: Mutex::new(snapshot),
             identities,
@@ -138,8 +135,9 @@ impl Source {
             path: path.to_owned(),
             reason,
         };
-        if is_sealed(bytes)
-            && let Ok(object) = unseal(bytes, &self.identities)
+        if let Some(identities) = &self.identities
+            && sops::is_sealed(bytes)
+            && let Ok(object) = sops::open(bytes, identities)
         {
             return Ok(object);
         }
@@ -239,10 +237,14 @@ impl Source {
             return Err(unreadable("it holds another object than its path says"));
         }
         let mut facts = Facts::of(&key, &object);
-        if object.get("sops").is_some() && is_sealed(&bytes) {
-            let reason = match unseal(&bytes, &self.identities) {
-                Ok(_) => "it is sealed twice".to_owned(),
-                Err(reason) => reason,
+        // What could be opened has no metadata of sops any more.
+        if object.get("sops").is_some() && sops::is_sealed(&bytes) {
+            let reason = match &self.identities {
+                None => "sealed by SOPS: give --identity FILE".to_owned(),
+                Some(identities) => match sops::open(&bytes, identities) {
+                    Ok(_) => "it is sealed twice".to_owned(),
+                    Err(error) => error.to_string(),
+                },
             };
             facts.needs_value = Some(reason);
         }
@@ -275,20 +277,5 @@ fn key_of(object: &Value, names: &TypeNames, namespaced: bool) -> Option<ObjectK
             None
         },
         name: metadata("name")?.into(),
-    })
-}
-
-/// Whether a file's values are sealed.
-fn is_sealed(bytes: &[u8]) -> bool {
-    bytes.starts_with(SEALED)
-}
-
-/// Opens a sealed file; the error says what it needs. The one place that knows `sops/`, which is
-/// not built yet: until then nothing sealed can be opened.
-fn unseal(_: &[u8], identities: &[Zeroizing<String>]) -> Result<Value, String> {
-    Err(if identities.is_empty() {
-        "sealed by SOPS: give --identity FILE".to_owned()
-    } else {
-        "sealed by SOPS: no --identity opens it".to_owned()
     })
 }

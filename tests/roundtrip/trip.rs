@@ -197,9 +197,7 @@ pub(crate) fn everything_makes_the_trip(plane: &ControlPlane) -> Outcome {
 
 /// Makes an age identity; returns its recipient.
 fn key_pair(programs: &Path, file: &Path) -> Result<String> {
-    let text = Program::new(programs.join("age-keygen"))
-        .run()?
-        .success()?;
+    let text = Program::new(programs.join("age-keygen")).run()?.success()?;
     std::fs::write(file, &text).context(file.display())?;
     text.lines()
         .find_map(|line| line.strip_prefix("# public key: "))
@@ -292,11 +290,7 @@ fn differences(
 }
 
 /// Every Secret's file as the real sops decrypts it.
-fn decrypted(
-    programs: &Path,
-    identity: &Path,
-    mirror: &Mirror,
-) -> Result<BTreeMap<String, Value>> {
+fn decrypted(programs: &Path, identity: &Path, mirror: &Mirror) -> Result<BTreeMap<String, Value>> {
     let mut secrets = BTreeMap::new();
     for (path, bytes) in mirror.files()? {
         if !path.contains("/secrets/") || !bytes.starts_with(b"# strandline: ") {

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::facts::{Owner, is_digest, is_token};
+use super::facts::{Owner, is_token};
 use super::render::{references, suspend};
+use crate::filter::is_redacted;
 use crate::object::ObjectKey;
 
 /// How a live object relates to its file.
@@ -80,7 +81,7 @@ fn take_owners(object: &mut Value) -> Vec<Owner> {
 /// Blanks every digest of the file and what stands there live; returns whether there was one.
 fn mask_digests(file: &mut Value, live: &mut Value) -> bool {
     match (file, live) {
-        (Value::String(text), live) if is_digest(text) => {
+        (Value::String(text), live) if is_redacted(text) => {
             text.clear();
             *live = Value::String(String::new());
             true

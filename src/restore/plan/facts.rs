@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::filter::{ScaleTarget, scale_target};
+use crate::filter::{ScaleTarget, is_redacted, scale_target};
 use crate::mirror::BlobId;
 use crate::object::ObjectKey;
 
@@ -81,11 +81,6 @@ pub struct Definition {
     /// Namespace and name of the Service of the conversion webhook.
     pub converted_by: Option<(String, String)>,
 }
-
-/// What every digest begins with.
-const DIGEST: &str = "hmac:";
-/// Hexadecimal digits of a digest.
-const DIGEST_DIGITS: usize = 32;
 
 impl Facts {
     /// Reads them from a file's object.
@@ -300,25 +295,10 @@ fn least_replicas(key: &ObjectKey, object: &Value) -> i64 {
     }
 }
 
-/// Whether a text has the form of a digest: 32 digits behind `hmac:`, and behind them nothing or
-/// the length of a large value.
-pub(super) fn is_digest(text: &str) -> bool {
-    let Some(digits) = text.strip_prefix(DIGEST) else {
-        return false;
-    };
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    digits.len() >= DIGEST_DIGITS
-        && digits.bytes().take(DIGEST_DIGITS).all(hex)
-        && digits
-            .as_bytes()
-            .get(DIGEST_DIGITS)
-            .is_none_or(|next| !next.is_ascii_alphanumeric())
-}
-
 /// The path of the first leaf that is a digest.
 fn digested_place(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => is_digest(text).then(String::new),
+        Value::String(text) => is_redacted(text).then(String::new),
         Value::Array(items) => items
             .iter()
             .enumerate()
