@@ -170,11 +170,16 @@ impl CaseFile {
         plane.apply(&list(&definitions))?;
         // kubectl gives up on a CRD that has no conditions yet.
         let wait = ["wait", "crd", "--all", "--for=condition=Established"];
-        let new_types = definitions
+        let new_types: Vec<&str> = definitions
             .iter()
-            .any(|object| object["kind"] == "CustomResourceDefinition");
-        if new_types {
+            .filter(|object| object["kind"] == "CustomResourceDefinition")
+            .filter_map(|object| object["metadata"]["name"].as_str())
+            .collect();
+        if !new_types.is_empty() {
             wait_for_success("the CRDs", SETTLE, || plane.kubectl(wait)?.success())?;
+            // An established type answers 429 until its storage is ready, and then never again.
+            let lists = ["get", &new_types.join(","), "--all-namespaces"];
+            wait_for_success("their lists", SETTLE, || plane.kubectl(lists)?.success())?;
         }
         Ok(())
     }

@@ -222,7 +222,10 @@ pub fn strip(resource: &str, object: &mut Value, key: &[u8]) {
         strip_allocated(object);
     }
     if resource == "namespaces" {
-        remove(object, &["spec", "finalizers"]);
+        // The server always sends a Namespace's spec, be it empty.
+        if let Some(spec) = object["spec"].as_object_mut() {
+            spec.remove("finalizers");
+        }
     }
     if resource == "statefulsets.apps" {
         let claims = object["spec"]["volumeClaimTemplates"].as_array_mut();
