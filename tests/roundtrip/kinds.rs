@@ -18,6 +18,20 @@ use crate::support::{Context as _, Failure, Result, Unavailable};
 /// Of the settable leaves of each kind, in percent.
 const LEAST: f64 = 95.0;
 
+/// Leaves that no file holds as they were given, by the rules of `filters/core.yaml`.
+const LEFT_OUT: [&str; 5] = [
+    "metadata.generateName",
+    "metadata.ownerReferences[].uid",
+    // Of a PersistentVolume: of whom, not of which incarnation.
+    "spec.claimRef.resourceVersion",
+    "spec.claimRef.uid",
+    // Of a Secret; see `DIGESTED`.
+    "data{}",
+];
+
+/// The one type whose `data` is replaced.
+const DIGESTED: &str = "secrets";
+
 #[expect(clippy::print_stdout, reason = "the table of the issue")]
 pub(crate) fn every_kind_is_covered(plane: &ControlPlane) -> Outcome {
     let generation = generation(plane)?;
@@ -80,10 +94,19 @@ pub(crate) fn what_was_generated_is_recorded(plane: &ControlPlane) -> Outcome {
         match files.get(&file_of(object)) {
             Some(bytes) => {
                 let file = strandline::canonical::read(bytes).context("a file of the mirror")?;
-                lost.extend(absent(object, &file));
+                let digested = &*object.api_type.resource == DIGESTED;
+                lost.extend(absent(object, &file).into_iter().filter(|lost| {
+                    let may = |leaf: &&&str| lost.ends_with(&format!(": {leaf}"));
+                    let left_out = LEFT_OUT.iter().find(may);
+                    left_out.is_none_or(|leaf| *leaf == "data{}" && !digested)
+                }));
             }
             None => without.push(file_of(object)),
         }
+    }
+    // The APIServices lead nowhere, so their groups are unknown: incomplete, but for these alone.
+    if !matches!(snapshot.code, Some(0 | 3)) {
+        return Err(format!("snapshot: {}", snapshot.stderr).into());
     }
     println!(
         "snapshot: exit code {:?}, {} files for {} generated objects in {:.1} s",
@@ -92,12 +115,8 @@ pub(crate) fn what_was_generated_is_recorded(plane: &ControlPlane) -> Outcome {
         generation.objects.len(),
         snapshot.took.as_secs_f64()
     );
-    println!(
-        "{} generated leaves read otherwise in their file:",
-        lost.len()
-    );
-    for leaf in &lost {
-        println!("  {leaf}");
+    if !lost.is_empty() {
+        return Err(format!("their files read otherwise: {lost:#?}").into());
     }
     if !without.is_empty() {
         return Err(format!("not recorded: {without:#?}").into());
@@ -137,7 +156,10 @@ pub(crate) fn controllers_let_it_live(plane: &ControlPlane) -> Outcome {
     let gone: Vec<String> = generation
         .objects
         .iter()
-        .filter(|object| api.get(&object.path()).is_err())
+        .filter(|object| match api.get(&object.path()) {
+            Ok(live) => live["metadata"].get("deletionTimestamp").is_some(),
+            Err(_) => true,
+        })
         .map(Generated::path)
         .collect();
     if !gone.is_empty() {

@@ -9,9 +9,6 @@ use std::sync::OnceLock;
 #[path = "../support/mod.rs"]
 mod support;
 
-#[path = "../support/openapi/mod.rs"]
-mod openapi;
-
 #[path = "../recording/mirror.rs"]
 #[allow(
     dead_code,
@@ -20,6 +17,7 @@ mod openapi;
 mod mirror;
 
 mod kinds;
+mod openapi;
 mod trip;
 
 use support::plane::Options;

@@ -52,6 +52,7 @@ impl Refusal {
             "if",
             "unless",
             "mutual",
+            "requires",
             "without",
             "more than",
             "both",
@@ -69,6 +70,7 @@ impl Refusal {
             "cannot apply to",
             "is not supported",
             "cannot set to",
+            "auto-generated",
         ];
         let denied = denials.iter().any(|denial| words.contains(denial));
         (self.reason == "FieldValueForbidden" || denied) && !conditional

@@ -312,7 +312,9 @@ fn texts(
         ("name", "volumeDevices") => of(&[&element(COMPANION + 1)]),
         ("name", "volumeMounts" | "claims") => of(&[&element(COMPANION), &element(COMPANION + 1)]),
         ("volumeName", "fileKeyRef") => of(&[&element(COMPANION)]),
-        ("requests", "config" | "constraints") => of(&[&element(0)]),
+        ("requests", "config" | "constraints") | ("containerName", "onExitCodes") => {
+            of(&[&element(0)])
+        }
         ("name", "volumes" | "resourceClaims") => {
             let last = path.iter().rev().find_map(|key| match key {
                 Key::Index(index) => Some(*index),
