@@ -81,6 +81,22 @@ impl Output {
         }
     }
 
+    /// One line of text on standard error, beside what standard output holds; nothing if `--quiet`.
+    pub(super) fn note(&self, text: &str) {
+        if !self.args.quiet {
+            self.bars.suspend(|| {
+                let _ = writeln!(io::stderr(), "{text}");
+            });
+        }
+    }
+
+    /// Bytes on standard output, as they are.
+    pub(super) fn bytes(&self, bytes: &[u8]) {
+        self.bars.suspend(|| {
+            let _ = io::stdout().write_all(bytes);
+        });
+    }
+
     /// One JSON document on one line of standard output; nothing in text mode.
     pub(super) fn json(&self, value: &impl Serialize) {
         if self.is_json()

@@ -4,6 +4,7 @@
 //! variables, kube's own handling of proxies and credential plugins aside.
 
 mod args;
+mod explain;
 mod file;
 mod rules;
 mod settings;
@@ -12,6 +13,7 @@ pub use args::{
     CheckArgs, Cli, ColorChoice, Command, DemoArgs, LogFormat, OutputArgs, OutputFormat,
     RecordArgs, SnapshotArgs, SourceArgs,
 };
+pub use explain::{CanonicalizeArgs, ExplainArgs, ExplainSettings, Explained};
 pub use rules::{RuleArgs, RuleSettings, SecretValues, SecretsChoice};
 pub use settings::{
     Author, ConfigError, Credentials, ListModeChoice, RecordSettings, RemoteSettings, Repository,
