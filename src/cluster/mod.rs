@@ -10,6 +10,7 @@
 mod api;
 mod client;
 mod discovery;
+mod look;
 mod machine;
 mod metrics;
 mod reflector;
