@@ -1,6 +1,7 @@
 //! `strandline check`: one line each, and a verdict.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
@@ -9,9 +10,10 @@ use super::output::{Output, Style};
 use super::rules::Ruling;
 use super::session::{StartError, connect_options, mirror_path_verdict};
 use super::{Exit, Failure};
-use crate::cluster::{Cluster, Scope};
+use crate::cluster::{Cluster, Scope, ServedType};
 use crate::config::{CheckArgs, RecordSettings};
-use crate::filter::{Rules, TypePlan};
+use crate::filter::{RuleName, Rules, TypePlan, TypeRules};
+use crate::object::ApiType;
 use crate::remote::git_version;
 
 /// How many types are asked about at a time.
@@ -28,6 +30,7 @@ enum Verdict {
 struct Checks<'a> {
     output: &'a Output,
     lines: Vec<Value>,
+    plan: Vec<Planned>,
     worst: Verdict,
 }
 
@@ -79,6 +82,7 @@ pub(super) async fn run(args: &CheckArgs, output: &Output) -> Result<Exit, Failu
     let mut checks = Checks {
         output,
         lines: Vec::new(),
+        plan: Vec::new(),
         worst: Verdict::Good,
     };
     checks.line(Verdict::Good, "configuration", "valid");
@@ -99,7 +103,8 @@ pub(super) async fn run(args: &CheckArgs, output: &Output) -> Result<Exit, Failu
         ),
         Verdict::Bad => ("not ready: see the lines marked FAIL", Exit::Error),
     };
-    output.json(&json!({ "checks": checks.lines, "verdict": verdict }));
+    let plan: Vec<_> = checks.plan.iter().map(Planned::json).collect();
+    output.json(&json!({ "checks": checks.lines, "plan": plan, "verdict": verdict }));
     output.line(&output.styled(Style::Bold, verdict));
     Ok(exit)
 }
@@ -163,28 +168,27 @@ async fn check_cluster(settings: &RecordSettings, rules: &Rules, checks: &mut Ch
         }
     }
     let mut asked = Vec::new();
-    let mut left_out = 0;
+    let mut plan = Vec::new();
     for served in found.types.values() {
         let api_type = &served.api_type;
         match rules.plan(api_type) {
-            TypePlan::Dropped { .. } => left_out += 1,
+            TypePlan::Dropped { rule } => plan.push(Planned::dropped(served, rules, &rule)),
             TypePlan::Watched(_) if !served.watch => {
-                checks.line(
-                    Verdict::Good,
-                    api_type,
-                    "cannot be watched, is not recorded",
-                );
+                plan.push(Planned::not_read(served, "cannot be watched"));
             }
-            TypePlan::Watched(_) if settings.namespaces.is_empty() => {
-                asked.push((api_type.clone(), Scope::Cluster));
+            TypePlan::Watched(_) if !settings.namespaces.is_empty() && !api_type.namespaced => {
+                plan.push(Planned::not_read(served, "lies in no namespace"));
             }
-            TypePlan::Watched(_) if api_type.namespaced => asked.extend(
-                settings
-                    .namespaces
-                    .iter()
-                    .map(|ns| (api_type.clone(), Scope::Namespace(ns.as_str().into()))),
-            ),
-            TypePlan::Watched(_) => {}
+            TypePlan::Watched(type_rules) => {
+                plan.push(Planned::watched(served, &type_rules, &settings.namespaces));
+                if settings.namespaces.is_empty() {
+                    asked.push((api_type.clone(), Scope::Cluster));
+                } else {
+                    let scopes = settings.namespaces.iter();
+                    let scopes = scopes.map(|ns| Scope::Namespace(ns.as_str().into()));
+                    asked.extend(scopes.map(|scope| (api_type.clone(), scope)));
+                }
+            }
         }
     }
     let mut answers: Vec<_> = stream::iter(asked)
@@ -211,9 +215,118 @@ async fn check_cluster(settings: &RecordSettings, rules: &Rules, checks: &mut Ch
             Err(error) => checks.line(Verdict::Warning, subject, &error.to_string()),
         }
     }
-    checks.line(
-        Verdict::Good,
-        "left out",
-        &format!("{left_out} types by the rules of the README"),
-    );
+    for planned in &plan {
+        let text = format!("plan {}: {planned}", planned.api_type);
+        checks.output.line(&text);
+    }
+    checks.plan = plan;
+}
+
+/// What becomes of one type.
+struct Planned {
+    api_type: Arc<ApiType>,
+    state: State,
+}
+
+enum State {
+    Watched {
+        /// Empty for the whole cluster.
+        namespaces: Vec<String>,
+        labels: Option<String>,
+        fields: Option<String>,
+        /// How many rules have a word in what becomes of its objects.
+        rules: usize,
+    },
+    Dropped {
+        rule: RuleName,
+        reason: String,
+    },
+    NotRead(&'static str),
+}
+
+impl Planned {
+    fn watched(served: &ServedType, rules: &TypeRules, namespaces: &[String]) -> Self {
+        Self {
+            api_type: served.api_type.clone(),
+            state: State::Watched {
+                namespaces: namespaces.to_vec(),
+                labels: rules.label_selector.clone(),
+                fields: rules.field_selector.clone(),
+                rules: rules.rules().len(),
+            },
+        }
+    }
+
+    fn dropped(served: &ServedType, rules: &Rules, rule: &RuleName) -> Self {
+        let reason = rules.get(rule).map_or("", |rule| rule.reason).to_owned();
+        let rule = rule.clone();
+        Self {
+            api_type: served.api_type.clone(),
+            state: State::Dropped { rule, reason },
+        }
+    }
+
+    fn not_read(served: &ServedType, why: &'static str) -> Self {
+        Self {
+            api_type: served.api_type.clone(),
+            state: State::NotRead(why),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let mut json =
+            json!({ "type": self.api_type.to_string(), "version": *self.api_type.version });
+        match &self.state {
+            State::Watched {
+                namespaces,
+                labels,
+                fields,
+                rules,
+            } => {
+                json["watched"] = true.into();
+                json["namespaces"] = json!(namespaces);
+                json["labelSelector"] = json!(labels);
+                json["fieldSelector"] = json!(fields);
+                json["rules"] = json!(rules);
+            }
+            State::Dropped { rule, reason } => {
+                json["watched"] = false.into();
+                json["rule"] = rule.as_str().into();
+                json["reason"] = reason.as_str().into();
+            }
+            State::NotRead(why) => {
+                json["watched"] = false.into();
+                json["reason"] = (*why).into();
+            }
+        }
+        json
+    }
+}
+
+impl Display for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Watched {
+                namespaces,
+                labels,
+                fields,
+                rules,
+            } => {
+                match namespaces.len() {
+                    0 if self.api_type.namespaced => f.write_str("watched in all namespaces")?,
+                    0 => f.write_str("watched")?,
+                    _ => write!(f, "watched in {}", namespaces.join(", "))?,
+                }
+                if let Some(labels) = labels {
+                    write!(f, ", labels {labels}")?;
+                }
+                if let Some(fields) = fields {
+                    write!(f, ", fields {fields}")?;
+                }
+                write!(f, "; {rules} rules")
+            }
+            State::Dropped { rule, reason } => write!(f, "not watched: {rule}: {reason}"),
+            State::NotRead(why) => write!(f, "not watched: {why}"),
+        }
+    }
 }

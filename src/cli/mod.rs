@@ -1,8 +1,11 @@
 //! One file per subcommand; the only room that prints, and the one that wires the others.
 
+mod canonicalize;
 mod check;
 mod demo;
 mod dry_run;
+mod explain;
+mod objects;
 mod output;
 mod progress;
 mod push;
@@ -81,6 +84,8 @@ pub fn main() -> ExitCode {
             Command::Snapshot(args) => snapshot::run(&args, &output).await,
             Command::Check(args) => check::run(&args, &output).await,
             Command::Restore(args) => restore::run(&args, &output).await,
+            Command::Explain(args) => explain::run(&args, &output).await,
+            Command::Canonicalize(args) => canonicalize::run(&args, &output),
             Command::Demo(args) => demo::run(&args, &output).await,
             Command::Completions { .. } => Ok(Exit::Fine),
         }

@@ -1,6 +1,7 @@
 //! `strandline record`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,6 +14,7 @@ use super::push::Pusher;
 use super::session::{Resume, Session};
 use super::{Exit, Failure};
 use crate::config::{RecordArgs, RecordSettings};
+use crate::filter::{RuleName, Rules};
 use crate::mirror::Store as _;
 use crate::record::{Maintain, Metrics, Recording, Report, Summary, Until, record};
 use crate::remote::maintenance;
@@ -123,6 +125,7 @@ pub(super) async fn run_recording(
     };
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(show(inbox, output.clone()));
+    let unmatched = tokio::spawn(warn_of_unmatched(recording.plan.rules.clone()));
     let recorded = record(
         cluster.clone(),
         mirror,
@@ -132,6 +135,7 @@ pub(super) async fn run_recording(
         stopped,
     )
     .await;
+    unmatched.abort();
     finish.send_replace(true);
     let push_failed = match pusher {
         Some(pusher) => pusher.await?.err(),
@@ -160,6 +164,22 @@ pub(super) async fn run_recording(
         recorded,
         push_failed,
     })
+}
+
+/// How long an object may take to appear that has a path which a rule names.
+const UNMATCHED_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Names, after a day, the paths of the user's rules that no object had: a slip of a key, most
+/// likely.
+async fn warn_of_unmatched(rules: Arc<Rules>) {
+    for (rule, path) in unmatched_after_a_day(&rules).await {
+        warn!(%rule, path, "a path of a rule is in no object that was seen in a day");
+    }
+}
+
+async fn unmatched_after_a_day(rules: &Rules) -> Vec<(RuleName, String)> {
+    tokio::time::sleep(UNMATCHED_AFTER).await;
+    rules.unmatched()
 }
 
 /// Puts the repository's packs together, by the git program.

@@ -84,6 +84,13 @@ impl Ruling {
     }
 }
 
+impl Ruling {
+    /// Why a rule is; empty where no rule has this name.
+    pub(super) fn reason(&self, rule: &RuleName) -> &str {
+        self.rules.get(rule).map_or("", |rule| rule.reason)
+    }
+}
+
 /// Reads a file, or the `*.yaml` of a folder in the order of their names.
 fn read(path: &Path, files: &mut Vec<UserFile>) -> io::Result<()> {
     if !path.is_dir() {

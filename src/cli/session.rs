@@ -245,17 +245,9 @@ fn digest_key(
         .digest_key_file
         .clone()
         .unwrap_or_else(|| in_repository.clone());
-    match fs::read(&path).map(Zeroizing::new) {
-        Ok(bytes) => {
-            if readable_by_others(&path) {
-                warn!(file = %path.display(), "the digest key can be read by others: chmod 600 it");
-            }
-            // An editor's line break at the end is not part of the key.
-            let key = bytes.trim_ascii_end();
-            DigestKey::from_bytes(key).map_err(|source| StartError::BadKey { path, source })
-        }
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound && settings.digest_key_file.is_none() =>
+    match read_key(&path) {
+        Err(StartError::KeyFile { source, .. })
+            if source.kind() == io::ErrorKind::NotFound && settings.digest_key_file.is_none() =>
         {
             if let Some(fingerprint) = needed {
                 return Err(StartError::LostKey { fingerprint, path });
@@ -270,16 +262,31 @@ fn digest_key(
             );
             Ok(key)
         }
-        Err(source) => Err(StartError::KeyFile {
-            act: "read",
-            path,
-            source,
-        }),
+        key => key,
     }
 }
 
+/// Reads a digest key that has to be there.
+pub(super) fn read_key(path: &Path) -> Result<DigestKey, StartError> {
+    let bytes = fs::read(path).map_err(|source| StartError::KeyFile {
+        act: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let bytes = Zeroizing::new(bytes);
+    if readable_by_others(path) {
+        warn!(file = %path.display(), "the digest key can be read by others: chmod 600 it");
+    }
+    // An editor's line break at the end is not part of the key.
+    let key = bytes.trim_ascii_end();
+    DigestKey::from_bytes(key).map_err(|source| StartError::BadKey {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// A new random key, and its text.
-fn make_up_key(path: &Path) -> Result<(DigestKey, Zeroizing<String>), StartError> {
+pub(super) fn make_up_key(path: &Path) -> Result<(DigestKey, Zeroizing<String>), StartError> {
     let mut random = Zeroizing::new([0_u8; 32]);
     getrandom::fill(&mut *random).map_err(StartError::Random)?;
     let mut hex = Zeroizing::new(String::with_capacity(65));

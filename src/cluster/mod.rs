@@ -11,6 +11,7 @@ mod api;
 pub mod apply;
 mod client;
 mod discovery;
+mod look;
 mod machine;
 mod metrics;
 mod reflector;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{FalseyValueParser, Resettable};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use super::explain::{CanonicalizeArgs, ExplainArgs};
 use super::rules::RuleArgs;
 use super::settings::{ListModeChoice, Switch};
 
@@ -72,6 +73,10 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Put back what a mirror holds: print manifests, or --apply them to a cluster.
     Restore(Box<RestoreArgs>),
+    /// Show why an object's file is what it is, what is dropped in a cluster, or all rules.
+    Explain(Box<ExplainArgs>),
+    /// Print what the mirror would hold of objects in YAML or JSON; asks no cluster.
+    Canonicalize(Box<CanonicalizeArgs>),
     /// Show what it does, with a simulated cluster: needs no Kubernetes.
     Demo(DemoArgs),
     /// Print the completion script of a shell.

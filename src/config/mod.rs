@@ -4,6 +4,7 @@
 //! variables, kube's own handling of proxies and credential plugins aside.
 
 mod args;
+mod explain;
 mod file;
 mod restore;
 mod rules;
@@ -13,6 +14,7 @@ pub use args::{
     CheckArgs, Cli, ColorChoice, Command, DemoArgs, DryRunChoice, LogFormat, OutputArgs,
     OutputFormat, RecordArgs, RestoreArgs, SnapshotArgs, SourceArgs,
 };
+pub use explain::{CanonicalizeArgs, ExplainArgs, ExplainSettings, Explained};
 pub use restore::{Place, RestoreAt, RestoreSettings};
 pub use rules::{RuleArgs, RuleSettings, SecretValues, SecretsChoice};
 pub use settings::{

@@ -232,7 +232,7 @@ impl RecordSettings {
         })
     }
 
-    fn new(
+    pub(super) fn new(
         args: &SourceArgs,
         file: &ConfigFile,
         push_interval: Option<Duration>,

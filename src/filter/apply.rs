@@ -1,5 +1,6 @@
 //! The rules of one type, applied to its objects. The hot path.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::autoscale::Autoscaled;
@@ -103,6 +104,18 @@ pub(super) struct Passage<'r> {
 }
 
 impl TypeRules {
+    /// The names of the rules that have a word in what becomes of an object, each once.
+    pub fn rules(&self) -> BTreeSet<&RuleName> {
+        let mut names: BTreeSet<&RuleName> = BTreeSet::new();
+        names.extend(self.gates.iter().map(|gate| gate.0.rule()));
+        names.extend(self.conditions.iter().map(Condition::rule));
+        names.extend(self.tree.rules());
+        names.extend(self.sortings.iter().map(|sorting| &sorting.rule.name));
+        names.extend(self.redactions.iter().map(|redaction| &redaction.rule));
+        names.extend(self.large.iter().map(|large| &large.rule));
+        names
+    }
+
     /// Whether what becomes of an object depends on [`Context::autoscaled`].
     pub fn depends_on_autoscalers(&self) -> bool {
         self.tree

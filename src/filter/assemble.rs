@@ -28,6 +28,27 @@ pub struct RuleInfo<'a> {
     pub reason: &'a str,
     /// The page that says so; empty where a user's rule names none.
     pub see: &'a str,
+    /// Where it comes from.
+    pub layer: RuleLayer<'a>,
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleLayer<'a> {
+    /// It is built in.
+    Core,
+    /// A preset of this name.
+    Preset(&'a str),
+    /// A user's file of this name.
+    File(&'a str),
+}
+
+/// The same, kept with the rule.
+#[derive(Clone)]
+enum Layer {
+    Core,
+    Preset(Arc<str>),
+    File(Arc<str>),
 }
 
 /// Rules that cannot be used. None of a set is, if one file is broken.
@@ -118,6 +139,7 @@ impl Default for Selection {
 struct Chosen {
     rule: Arc<Rule>,
     asked_for: bool,
+    layer: Layer,
 }
 
 /// A set of rules, ready to be compiled per type.
@@ -139,7 +161,8 @@ impl Rules {
     /// Reads one file as the whole set.
     pub fn parse(yaml: &str) -> Result<Self, RulesError> {
         let mut set = Set::default();
-        set.add(read("the rules", yaml, &Policy::default())?.rules, false);
+        let rules = read("the rules", yaml, &Policy::default())?.rules;
+        set.add(rules, false, &Layer::Core);
         set.hash(yaml);
         Ok(set.finish())
     }
@@ -181,7 +204,7 @@ impl Rules {
             "secrets {:?}, plaintext {}",
             selection.secrets, selection.allow_plaintext
         ));
-        set.add(core, false);
+        set.add(core, false, &Layer::Core);
         let policy = Policy {
             allow_plaintext: selection.allow_plaintext,
             guarded: &set.guarded(),
@@ -202,12 +225,14 @@ impl Rules {
                 set.add(
                     read(&preset.name, preset.text, &policy)?.rules,
                     switch == Some(true),
+                    &Layer::Preset(preset.name.as_str().into()),
                 );
             }
         }
         for file in &selection.files {
             set.hash(&file.text);
-            set.add(read(&file.name, &file.text, &policy)?.rules, true);
+            let rules = read(&file.name, &file.text, &policy)?.rules;
+            set.add(rules, true, &Layer::File(file.name.as_str().into()));
         }
         Ok(set.finish())
     }
@@ -246,11 +271,22 @@ impl Rules {
 
     /// All rules, in order.
     pub fn iter(&self) -> impl Iterator<Item = RuleInfo<'_>> {
-        self.rules().map(|rule| RuleInfo {
-            name: &rule.name,
-            reason: &rule.reason,
-            see: &rule.see,
+        self.chosen.iter().map(|chosen| RuleInfo {
+            name: &chosen.rule.name,
+            reason: &chosen.rule.reason,
+            see: &chosen.rule.see,
+            layer: match &chosen.layer {
+                Layer::Core => RuleLayer::Core,
+                Layer::Preset(name) => RuleLayer::Preset(name),
+                Layer::File(name) => RuleLayer::File(name),
+            },
         })
+    }
+
+    /// Whether the rules of this preset are among these, as far as no other rule replaces them.
+    pub fn has_preset(&self, name: &str) -> bool {
+        self.iter()
+            .any(|rule| rule.layer == RuleLayer::Preset(name))
     }
 
     /// The rule of this name.
@@ -303,12 +339,13 @@ struct Set {
 }
 
 impl Set {
-    fn add(&mut self, rules: Vec<Rule>, asked_for: bool) {
+    fn add(&mut self, rules: Vec<Rule>, asked_for: bool, layer: &Layer) {
         self.chosen
             .retain(|old| rules.iter().all(|new| new.name != old.rule.name));
         self.chosen.extend(rules.into_iter().map(|rule| Chosen {
             rule: Arc::new(rule),
             asked_for,
+            layer: layer.clone(),
         }));
     }
 

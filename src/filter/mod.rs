@@ -39,7 +39,7 @@ mod sets;
 mod tests;
 
 pub use apply::{Context, TypeRules, Verdict};
-pub use assemble::{RuleInfo, Rules, RulesError, Selection, UserFile};
+pub use assemble::{RuleInfo, RuleLayer, Rules, RulesError, Selection, UserFile};
 pub use autoscale::{Autoscaled, ScaleTarget, is_autoscaler, scale_target};
 pub use digest::{DigestKey, DigestKeyError, is_redacted};
 pub use explain::Explanation;

@@ -125,6 +125,15 @@ impl Tree {
             || self.elements.iter().any(|(_, tree)| tree.any(wanted))
     }
 
+    /// The names of the rules of all leaves.
+    pub(super) fn rules(&self) -> Vec<&RuleName> {
+        let mut names: Vec<_> = self.leaves.iter().map(|leaf| &leaf.rule.name).collect();
+        let below = self.fields.iter().map(|(_, tree)| tree);
+        let below = below.chain(self.elements.iter().map(|(_, tree)| tree));
+        names.extend(below.flat_map(Self::rules));
+        names
+    }
+
     /// Shows every leaf.
     pub(super) fn each(&self, see: &mut impl FnMut(&Leaf)) {
         self.leaves.iter().for_each(&mut *see);

@@ -37,6 +37,7 @@ pub use message::FORMAT_VERSION;
 pub use metrics::Metrics;
 pub use pipeline::Pipeline;
 pub use recorder::RecorderOptions;
+pub use sealing::{SealError, encrypt};
 pub use stage::{Content, Plaintext, Staged};
 pub use supervisor::ReadPlan;
 pub use window::WindowOptions;

@@ -30,16 +30,21 @@ pub(super) enum Find {
 
 /// Why one file could not be encrypted. Holds no value.
 #[derive(Debug, thiserror::Error)]
-enum SealError {
+pub enum SealError {
+    /// The plaintext is not what we write.
     #[error("it is not read back: {0}")]
     Read(#[from] canonical::ReadError),
+    /// The object cannot be one of sops' files.
     #[error(transparent)]
     Sops(#[from] SopsError),
+    /// The system gives none.
     #[error("no random bytes: {0}")]
     Random(getrandom::Error),
+    /// Before the year −9999, or after 9999.
     #[error("the clock is out of range")]
     Clock,
-    #[error("nobody to encrypt for")]
+    /// Nobody could read the file.
+    #[error("nobody to encrypt for: name at least one --sops-recipient age1…")]
     NoRecipients,
 }
 
@@ -110,7 +115,7 @@ impl SealedFiles {
         seconds: i64,
         keep: [Option<BlobId>; 2],
     ) -> Content {
-        match sealed(self.recipients.as_deref(), plaintext, digest, seconds) {
+        match encrypt(self.recipients.as_deref(), plaintext, digest, seconds) {
             Ok(bytes) => {
                 let blob_id = BlobId::of(&bytes);
                 let files = self.files.entry(path.clone()).or_default();
@@ -142,7 +147,8 @@ impl SealedFiles {
     }
 }
 
-fn sealed(
+/// Encrypts a file. `digest` goes into its first line, `seconds` (since 1970, UTC) says when.
+pub fn encrypt(
     recipients: Option<&Recipients>,
     plaintext: &Plaintext,
     digest: &str,

@@ -202,6 +202,35 @@ pub async fn is_ancestor(
     }
 }
 
+/// The message of the last commit on a branch that changed the file at `path`; `None` where there
+/// is no such branch or commit.
+pub async fn last_message(
+    repository: &Path,
+    branch: &str,
+    path: &str,
+) -> Result<Option<String>, RemoteError> {
+    let branch = format!("refs/heads/{branch}");
+    let known = Git::new(Some(repository))
+        .program()
+        .args(["rev-parse", "--verify", "--quiet", &branch])
+        .run()
+        .await?;
+    if !known.success() {
+        return Ok(None);
+    }
+    let output = Git::new(Some(repository))
+        .program()
+        .args(["--literal-pathspecs", "log", "-1", "--format=%B", &branch])
+        .args(["--", path])
+        .run()
+        .await?;
+    if !output.success() {
+        return Err(failed("look for the last commit of a file", &output.stderr));
+    }
+    let message = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok((!message.is_empty()).then_some(message))
+}
+
 /// What a ref of the repository names.
 pub(super) async fn resolve(repository: &Path, name: &str) -> Result<Oid, RemoteError> {
     let output = Git::new(Some(repository))

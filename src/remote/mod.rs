@@ -19,7 +19,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::process::{Output, ProcessError, Program, one_line};
-pub use git::{OLDEST_GIT, git_version, is_ancestor, maintenance};
+pub use git::{OLDEST_GIT, git_version, is_ancestor, last_message, maintenance};
 use porcelain::Verdict;
 use url::Scheme;
 pub use url::UrlError;

@@ -248,7 +248,10 @@ fn stayed_behind(result: &Value) -> StayedBehind {
         let text = |field: &str| object[field].as_str().unwrap_or_default();
         if object["class"] == "system-made" {
             stayed.system.insert(text("path").to_owned());
-        } else if !matches!(text("result"), "created" | "updated" | "linked" | "unchanged") {
+        } else if !matches!(
+            text("result"),
+            "created" | "updated" | "linked" | "unchanged"
+        ) {
             let reason = format!("{} {}: {}", text("class"), text("result"), text("reason"));
             stayed.others.insert(text("path").to_owned(), reason);
         }

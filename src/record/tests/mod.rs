@@ -89,6 +89,7 @@ fn staged(key: ObjectKey, text: &str) -> Staged {
 
 mod autoscale;
 mod damping;
+mod sealing;
 
 /// A recorder, its clock, and what it asked for.
 struct Rig {
