@@ -15,10 +15,12 @@ use super::path::{Key, Path, Step, field, parse, show};
 use super::safe::{self, Place};
 use super::schema::{Leaf, Node, Shape};
 use super::values::{self, Facts};
-use crate::support::Result;
+use crate::support::{Failure, Result};
 
 /// Requests for one object before it is given up.
 const PATIENCE: usize = 90;
+/// Requests for one kind; none takes half as many while its refusals are understood.
+const BUDGET: usize = 10_000;
 /// A cause that speaks of more leaves than this says little of any.
 pub(super) const CROWD: usize = 60;
 /// How many objects may be tried for one leaf alone.
@@ -109,6 +111,8 @@ pub struct Search<'a> {
     pub accepted: Vec<Accepted>,
     pub(super) index: HashMap<Vec<Step>, usize>,
     pub(super) next: usize,
+    /// Of all requests, where the kind's own end.
+    budget: usize,
 }
 
 /// Why an object could not be had.
@@ -144,6 +148,7 @@ impl<'a> Search<'a> {
             accepted: Vec::new(),
             index,
             next: 0,
+            budget: api.requests() + BUDGET,
         }
     }
 
@@ -453,6 +458,13 @@ impl<'a> Search<'a> {
         let empty = draft.wanted() == 0;
         for _ in 0..PATIENCE {
             let object = self.place.object(draft.render(), self.next);
+            if self.api.requests() >= self.budget {
+                return Err(Failure::new(format_args!(
+                    "{}: {BUDGET} requests did not do; the last refusal: {}",
+                    self.place.kind(),
+                    last.message
+                )));
+            }
             let answer = self
                 .api
                 .create(&self.place.collection(&object), &object, true)?;
