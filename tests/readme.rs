@@ -13,6 +13,15 @@ const MANIFESTS: [(&str, &str); 2] = [
     ),
 ];
 
+/// Flags that must be given by hand each time: a variable that was forgotten would write what nobody
+/// asked for, or they say what one call is for.
+const WITHOUT_VARIABLE: [&str; 4] = [
+    "write-secret-values-in-plaintext",
+    "file",
+    "dropped",
+    "rules",
+];
+
 /// The text below a heading, up to the next one of the same level.
 fn section(heading: &str) -> &'static str {
     let level = heading.split_whitespace().next().unwrap_or_default();
@@ -39,6 +48,9 @@ fn every_flag_and_variable_stands_in_the_table() {
         let top = Cli::command();
         for arg in command.get_arguments().chain(top.get_arguments()) {
             let Some(long) = arg.get_long() else { continue };
+            if WITHOUT_VARIABLE.contains(&long) {
+                continue;
+            }
             let Some(env) = arg.get_env().map(|env| env.to_string_lossy()) else {
                 missing.push(format!("{} --{long}: no variable", command.get_name()));
                 continue;
@@ -80,6 +92,9 @@ fn the_table_names_no_flag_variable_or_command_that_is_not_there() {
         let flag = flag.split(['`', ' ']).next().unwrap_or_default();
         assert!(helps.contains(&format!("--{flag}")), "--{flag}");
         let variable = row[1].trim_matches('`');
+        if WITHOUT_VARIABLE.contains(&flag) {
+            continue;
+        }
         assert!(helps.contains(&format!("[env: {variable}=")), "{variable}");
     }
 }

@@ -34,6 +34,8 @@ mod golden;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod sets;
+#[cfg(test)]
 mod tests;
 
 pub use apply::{Context, TypeRules, Verdict};

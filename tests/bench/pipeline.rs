@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use strandline::cluster::WatchEvent;
-use strandline::filter::{Autoscaled, DigestKey, Rules, TypePlan};
+use strandline::filter::{Autoscaled, DigestKey, Rules, Selection, TypePlan, presets};
 use strandline::object::ApiType;
 use strandline::record::{Content, Pipeline};
 use strandline::simulator::load::Load;
@@ -108,7 +108,12 @@ fn events() -> Result<Vec<Event>> {
         .block_on(Simulator::start(SimulatorOptions::default()))
         .context("the simulator")?;
     load.fill(&simulator).context("the load")?;
-    let rules = Rules::core();
+    // All presets on: they must not cost much.
+    let selection = Selection {
+        presets: presets().iter().map(|p| (p.name.clone(), true)).collect(),
+        ..Selection::default()
+    };
+    let rules = Rules::assemble(&selection).expect("embedded rules");
     let digest_key = DigestKey::from_bytes(b"a key that only a benchmark uses").context("a key")?;
     let digest_key = Arc::new(digest_key);
     let mut pipelines: BTreeMap<Arc<ApiType>, Pipeline> = BTreeMap::new();
