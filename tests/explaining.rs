@@ -92,6 +92,10 @@ impl Scene {
     }
 }
 
+fn some<T>(value: Option<T>, what: &str) -> Result<T> {
+    value.ok_or_else(|| Failure::new(format!("there is no {what}")))
+}
+
 fn hides(what: &str, text: &str) {
     for value in [SECRET, PLAIN] {
         assert!(!text.contains(value), "{what} shows a value:\n{text}");
@@ -198,7 +202,7 @@ async fn a_live_object_is_explained_line_by_line_without_its_values() -> Result<
     hides("JSON", &text);
     let explained: Value = serde_json::from_str(&text).context("JSON")?;
     assert_eq!(explained["recorded"], true);
-    let changes = explained["changes"].as_array().context("changes")?;
+    let changes = some(explained["changes"].as_array(), "changes")?;
     assert!(
         changes
             .iter()
@@ -285,14 +289,14 @@ async fn a_user_s_rule_takes_files_away_in_a_commit_that_says_so() -> Result<()>
         .strandline(&["check", "--filter", "mine.yaml", "-o", "json"])
         .run()?;
     let checked: Value = serde_json::from_str(&checked.stdout).context("JSON")?;
-    let plan = checked["plan"].as_array().context("a plan")?;
+    let plan = some(checked["plan"].as_array(), "a plan")?;
     let of = |name: &str| plan.iter().find(|planned| planned["type"] == name).cloned();
-    let maps = of("configmaps").context("configmaps")?;
+    let maps = some(of("configmaps"), "configmaps")?;
     assert_eq!(
         (&maps["watched"], &maps["rule"]),
         (&json!(false), &json!("no-maps"))
     );
-    let secrets = of("secrets").context("secrets")?;
+    let secrets = some(of("secrets"), "secrets")?;
     assert_eq!(secrets["watched"], json!(true));
     assert!(
         secrets["fieldSelector"]
@@ -311,16 +315,9 @@ async fn a_user_s_rule_takes_files_away_in_a_commit_that_says_so() -> Result<()>
 async fn canonicalize_prints_what_is_recorded() -> Result<()> {
     let scene = Scene::new().await?;
     scene.snapshot(&[])?;
-    let live: Vec<Value> = scene
-        .simulator
-        .objects()
-        .into_iter()
-        .filter(|o| o["kind"] == "Secret")
-        .collect();
-    let secret = live
-        .iter()
-        .find(|o| o["metadata"]["name"] == "db")
-        .context("the Secret")?;
+    let mut live = scene.simulator.objects().into_iter();
+    let secret = live.find(|(t, o)| &*t.kind == "Secret" && o["metadata"]["name"] == "db");
+    let (_, secret) = some(secret, "the Secret")?;
     let canonicalize = |args: &[&str], stdin: &str| {
         let args = [&["canonicalize"], args].concat();
         scene.strandline(&args).stdin(stdin).run()
@@ -355,14 +352,14 @@ async fn canonicalize_prints_what_is_recorded() -> Result<()> {
         canonicalize(&["--write-secret-values-in-plaintext"], &secret.to_string())?.success()?;
     assert!(plain.contains(SECRET), "{plain}");
 
-    let several = "kind: Pod\napiVersion: v1\nmetadata: {name: p}\n---\nkind: Namespace\napiVersion: v1\nmetadata: {name: n, uid: x}\n";
+    let several = "kind: Pod\napiVersion: v1\nmetadata: {name: p}\n---\nkind: Namespace\napiVersion: v1\nmetadata: {name: shop, uid: x}\n";
     let printed = canonicalize(&[], several)?.success()?;
     assert!(
         printed.starts_with("# namespaces/default/pods/p.yaml: not recorded: pods: "),
         "{printed}"
     );
     assert!(
-        printed.ends_with("---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: n\n"),
+        printed.ends_with("---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n"),
         "{printed}"
     );
     let broken = canonicalize(&[], "a: 1\n")?.expect_code(2)?;
