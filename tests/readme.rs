@@ -227,3 +227,12 @@ fn the_gate_finds_the_test_command() {
     let command = rest.lines().nth(1).unwrap_or_default();
     assert!(command.starts_with("cargo test --locked"), "{command}");
 }
+
+#[test]
+fn every_preset_stands_there_with_its_title_and_default() {
+    for preset in strandline::filter::presets() {
+        let default = if preset.on_by_default { "on" } else { "off" };
+        let row = format!("| `{}` | {} | {default} |", preset.name, preset.title);
+        assert!(README.contains(&row), "{row}");
+    }
+}
