@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -48,7 +48,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Guessed>, ObjectsError> {
 
 fn text_of(path: &Path) -> (String, io::Result<Vec<u8>>) {
     let mut text = Vec::new();
-    if path == PathBuf::from("-") {
+    if path == "-" {
         let read = io::stdin().lock().take(LONGEST).read_to_end(&mut text);
         return ("standard input".to_owned(), read.map(|_| text));
     }

@@ -172,13 +172,14 @@ const UNMATCHED_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Names, after a day, the paths of the user's rules that no object had: a slip of a key, most
 /// likely.
 async fn warn_of_unmatched(rules: Arc<Rules>) {
-    for (rule, path) in unmatched_after_a_day(&rules).await {
+    let day = tokio::time::sleep(UNMATCHED_AFTER);
+    for (rule, path) in unmatched_after(day, &rules).await {
         warn!(%rule, path, "a path of a rule is in no object that was seen in a day");
     }
 }
 
-async fn unmatched_after_a_day(rules: &Rules) -> Vec<(RuleName, String)> {
-    tokio::time::sleep(UNMATCHED_AFTER).await;
+async fn unmatched_after(day: impl Future<Output = ()>, rules: &Rules) -> Vec<(RuleName, String)> {
+    day.await;
     rules.unmatched()
 }
 
@@ -257,4 +258,32 @@ async fn signal() {
 #[cfg(not(unix))]
 async fn signal() {
     let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::filter::{Selection, UserFile};
+
+    #[test]
+    fn paths_in_vain_are_named_when_the_day_is_over_and_not_before() {
+        let file = UserFile {
+            name: "mine.yaml".to_owned(),
+            text: "rules:\n- {name: typo, reason: r, prune: [spec.replcas]}\n".to_owned(),
+        };
+        let rules = Rules::assemble(&Selection {
+            files: vec![file],
+            ..Selection::default()
+        });
+        let rules = rules.unwrap();
+        let (end, day) = oneshot::channel();
+        let mut named = Box::pin(unmatched_after(day.map(|_| ()), &rules));
+        assert!(named.as_mut().now_or_never().is_none());
+        end.send(()).unwrap();
+        let named = named.now_or_never().unwrap();
+        assert_eq!(named[0].1, "spec.replcas");
+    }
 }

@@ -281,14 +281,13 @@ impl<S: Store + Send + 'static> Driver<S> {
                     }
                 }
             };
-            staged.content = match known {
-                Some(blob_id) => Content::Known { blob_id },
-                None => {
-                    let seconds = (self.recording.clock)();
-                    let keep = [head, next];
-                    self.sealed
-                        .seal(&staged.path, plaintext, digest, seconds, keep)
-                }
+            staged.content = if let Some(blob_id) = known {
+                Content::Known { blob_id }
+            } else {
+                let seconds = (self.recording.clock)();
+                let keep = [head, next];
+                self.sealed
+                    .seal(&staged.path, plaintext, digest, seconds, keep)
             };
         }
         self.step(input).await;

@@ -75,10 +75,10 @@ impl SealedFiles {
         next: Option<BlobId>,
     ) -> Find {
         let known = self.files.get(path).map_or(&[][..], Vec::as_slice);
-        let held = |blob_id: BlobId| Some(blob_id) == head || Some(blob_id) == next;
+        let counts = |blob_id: BlobId| Some(blob_id) == head || Some(blob_id) == next;
         let same = known
             .iter()
-            .find(|(of, blob_id)| **of == *digest && held(*blob_id));
+            .find(|(of, blob_id)| **of == *digest && counts(*blob_id));
         if let Some((_, blob_id)) = same {
             return Find::Known(*blob_id);
         }

@@ -339,8 +339,8 @@ impl Stage {
             }
         }
         let hold = (damped && !on_its_way).then_some(Hold::Damped);
-        let held = [index.get(path), self.blob_id(index, path)].contains(&Some(blob_id));
-        if bytes.is_none() && !held {
+        let is_there = [index.get(path), self.blob_id(index, path)].contains(&Some(blob_id));
+        if bytes.is_none() && !is_there {
             return Outcome::Nothing;
         }
         let mut earlier = self.drop_pending(path);

@@ -86,8 +86,8 @@ pub(super) async fn run(
         None
     };
     let explainer = Explainer::new(ruling)?;
-    let explained = explainer.explain(&api_type, &object, &autoscaled, damped)?;
-    explainer.show(&explained, output);
+    let found = explainer.explain(&api_type, &object, &autoscaled, damped)?;
+    explainer.show(&found, output);
     Ok(Exit::Fine)
 }
 

@@ -4,6 +4,7 @@ mod dropped;
 mod live;
 mod render;
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,9 +85,9 @@ fn file(path: &Path, ruling: &Ruling, output: &Output) -> Result<(), Failure> {
         if at > 0 {
             output.line("");
         }
-        let explained =
-            explainer.explain(&one.api_type, &one.object, &Autoscaled::default(), None)?;
-        explainer.show(&explained, output);
+        let nobody = Autoscaled::default();
+        let found = explainer.explain(&one.api_type, &one.object, &nobody, None)?;
+        explainer.show(&found, output);
     }
     Ok(())
 }
@@ -196,7 +197,8 @@ impl<'a> Explainer<'a> {
             };
             for (action, rule) in &line.notes {
                 let reason = self.ruling.reason(rule);
-                text.push_str(&format!("  # {} {rule}: {reason}", verb(*action)));
+                // Writing to a String cannot fail.
+                let _ = write!(text, "  # {} {rule}: {reason}", verb(*action));
             }
             output.line(&text);
         }

@@ -20,8 +20,10 @@ fn files() -> SealedFiles {
 }
 
 fn digest(value: &str) -> String {
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("hmac:{hex:0>32}")
+    let number = value
+        .bytes()
+        .fold(0, |sum, byte| sum << 8 | u128::from(byte));
+    format!("hmac:{number:032x}")
 }
 
 fn plaintext(value: &str) -> Plaintext {
