@@ -29,10 +29,16 @@ const ALL: [&str; 5] = [
     "--include-managed",
 ];
 
+/// Why labels of Jobs differ.
+const JOB_UID: &str = "the Job's uid in its cluster";
+
+/// Objects that tell where the API server itself listens.
+const SERVERS_OWN: [&str; 2] = ["endpoints", "endpointslices.discovery.k8s.io"];
+
 /// What servers, and nobody else, write: another in every cluster.
 ///
 /// Less than a mirror leaves out: what stands only in that list of ours shows as a difference.
-const SERVER_MADE: [(&str, &[&str], &str); 14] = [
+const SERVER_MADE: [(&str, &[&str], &str); 20] = [
     ("*", &["status"], "what controllers observed"),
     ("*", &["metadata", "uid"], "drawn at creation"),
     ("*", &["metadata", "resourceVersion"], "the store's own"),
@@ -71,6 +77,43 @@ const SERVER_MADE: [(&str, &[&str], &str); 14] = [
     ("services", &["spec", "clusterIP"], "allocated"),
     ("services", &["spec", "clusterIPs"], "allocated"),
     ("services", &["spec", "healthCheckNodePort"], "allocated"),
+    ("services", &["spec", "ports", "*", "nodePort"], "allocated"),
+    (
+        "jobs.batch",
+        &["metadata", "labels", "controller-uid"],
+        JOB_UID,
+    ),
+    (
+        "jobs.batch",
+        &["metadata", "labels", "batch.kubernetes.io/controller-uid"],
+        JOB_UID,
+    ),
+    (
+        "jobs.batch",
+        &[
+            "spec",
+            "selector",
+            "matchLabels",
+            "batch.kubernetes.io/controller-uid",
+        ],
+        JOB_UID,
+    ),
+    (
+        "jobs.batch",
+        &["spec", "template", "metadata", "labels", "controller-uid"],
+        JOB_UID,
+    ),
+    (
+        "jobs.batch",
+        &[
+            "spec",
+            "template",
+            "metadata",
+            "labels",
+            "batch.kubernetes.io/controller-uid",
+        ],
+        JOB_UID,
+    ),
 ];
 
 #[expect(clippy::print_stdout, reason = "what the issue wants printed")]
@@ -333,6 +376,9 @@ fn read_by_kubectl(plane: &ControlPlane) -> Result<BTreeMap<Key, Value>> {
                 text.unwrap_or_default().to_owned()
             };
             let key = (resource.to_owned(), text("namespace"), text("name"));
+            if SERVERS_OWN.contains(&resource) && key.1 == "default" && key.2 == "kubernetes" {
+                continue;
+            }
             for (of, path, _) in SERVER_MADE {
                 if of == "*" || of == resource {
                     remove(&mut object, path);
