@@ -143,29 +143,7 @@ pub(crate) fn everything_makes_the_trip(plane: &ControlPlane) -> Outcome {
 
     let other = ControlPlane::start(&Options::default())
         .map_err(|error| Failure::new(format!("{error:?}")))?;
-    let done = Program::strandline(sealed.home())
-        .arg("restore")
-        .args(["--repository", "mirror.git", "-o", "json"])
-        .args(["--identity", "identity", "--kubeconfig"])
-        .arg(other.kubeconfig(ADMIN)?)
-        .args(ALL)
-        .env("STRANDLINE_WAIT", "25s")
-        .deadline(Duration::from_secs(300))
-        .run()?;
-    let result: Value = serde_json::from_str(done.stdout.trim())
-        .context(format_args!("no JSON: {}{}", done.stdout, done.stderr))?;
-    let took = done.took;
-    let stayed = stayed_behind(&result);
-    println!(
-        "restore: exit code {:?}, {} created in {:.1} s; not restored, and why:",
-        done.code,
-        result["results"]["created"],
-        took.as_secs_f64()
-    );
-    for (name, reason) in &stayed.others {
-        println!("  {name}: {reason}");
-    }
-    println!("  and {} objects that are system-made", stayed.system.len());
+    let stayed = restore(&sealed, &other)?;
     if !stayed.others.is_empty() {
         return Err(format!("{} objects did not make the trip", stayed.others.len()).into());
     }
@@ -236,6 +214,34 @@ pub(crate) fn everything_makes_the_trip(plane: &ControlPlane) -> Outcome {
         "differences in trees, Secrets and what kubectl reads"
     );
     Ok(Completion::Completed)
+}
+
+/// Restores everything; returns what stayed behind.
+#[expect(clippy::print_stdout, reason = "what the issue wants printed")]
+fn restore(mirror: &Mirror, plane: &ControlPlane) -> Result<StayedBehind> {
+    let done = Program::strandline(mirror.home())
+        .arg("restore")
+        .args(["--repository", "mirror.git", "-o", "json"])
+        .args(["--identity", "identity", "--kubeconfig"])
+        .arg(plane.kubeconfig(ADMIN)?)
+        .args(ALL)
+        .env("STRANDLINE_WAIT", "25s")
+        .deadline(Duration::from_secs(300))
+        .run()?;
+    let result: Value = serde_json::from_str(done.stdout.trim())
+        .context(format_args!("no JSON: {}{}", done.stdout, done.stderr))?;
+    let stayed = stayed_behind(&result);
+    println!(
+        "restore: exit code {:?}, {} created in {:.1} s; not restored, and why:",
+        done.code,
+        result["results"]["created"],
+        done.took.as_secs_f64()
+    );
+    for (name, reason) in &stayed.others {
+        println!("  {name}: {reason}");
+    }
+    println!("  and {} objects that are system-made", stayed.system.len());
+    Ok(stayed)
 }
 
 /// Makes an age identity; returns its recipient.

@@ -104,7 +104,7 @@ impl Scene {
             .collect()
     }
 
-    /// ConfigMaps with passwords, which a user's rule is for.
+    /// `ConfigMap`s with passwords, which a user's rule is for.
     fn settings(&self) -> Vec<Value> {
         let numbers = SETTINGS.step_by(PER_SECRET);
         numbers
@@ -145,9 +145,12 @@ impl Scene {
             }
         });
         plane.apply(&crd)?;
-        let text = |at: usize| match self.values.is_text(at) {
-            true => self.values.text(at).to_owned(),
-            false => self.values.base64(at),
+        let text = |at: usize| {
+            if self.values.is_text(at) {
+                self.values.text(at).to_owned()
+            } else {
+                self.values.base64(at)
+            }
         };
         let engine = |name: String, credentials: Value| {
             json!({

@@ -152,12 +152,12 @@ pub fn sets(plane: &ControlPlane) -> Result<Generation> {
             &api_type.kind,
             api_type.namespaced,
         )?;
-        let place = Place {
+        let surroundings = Place {
             api_type: api_type.clone(),
             certificate: certificate.clone(),
             owners: owners.clone(),
         };
-        let mut search = Search::new(&api, &place, root);
+        let mut search = Search::new(&api, &surroundings, root);
         let template: Option<Path> = template_of(&api_type.kind)
             .map(|template| template.iter().map(|name| field(name)).collect());
         let grafted: Vec<_> = match &template {
@@ -187,7 +187,7 @@ pub fn sets(plane: &ControlPlane) -> Result<Generation> {
                 api_type: api_type.clone(),
                 namespace: text("namespace").to_owned(),
                 name: text("name").to_owned(),
-                collection: place.collection(&accepted.object),
+                collection: surroundings.collection(&accepted.object),
                 covers: accepted
                     .covers
                     .iter()
