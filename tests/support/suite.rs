@@ -14,21 +14,33 @@ pub type Outcome = std::result::Result<Completion, Failed>;
 /// A test that shares its control plane with the others of its binary.
 pub type Test = fn(&ControlPlane) -> Outcome;
 
+/// A test that holds what it is about.
+pub type BoxedTest = Box<dyn FnOnce(&ControlPlane) -> Outcome + Send>;
+
 /// Runs the tests one after the other, in this order, on one control plane, which starts with the
 /// first test that is asked for and is gone when this returns.
 ///
 /// One at a time, because a test may restart the API server.
-#[expect(clippy::print_stderr, reason = "the logs of a failed run")]
 pub fn run(options: Options, tests: &[(&str, Test)]) -> ExitCode {
+    let tests = tests.iter().map(|&(name, test)| {
+        let test: BoxedTest = Box::new(test);
+        (name.to_owned(), test)
+    });
+    run_all(options, tests.collect())
+}
+
+/// As [`run`], for tests that are only known when the binary starts.
+#[expect(clippy::print_stderr, reason = "the logs of a failed run")]
+pub fn run_all(options: Options, tests: Vec<(String, BoxedTest)>) -> ExitCode {
     let mut args = Arguments::from_args();
     args.test_threads = Some(1);
     let bed = Arc::new(Bed {
         options,
         plane: OnceLock::new(),
     });
-    let trials = tests.iter().map(|&(name, test)| {
+    let trials = tests.into_iter().map(|(name, test)| {
         let bed = Arc::clone(&bed);
-        let label = name.to_owned();
+        let label = name.clone();
         Trial::ignorable_test(name, move || match bed.plane() {
             Ok(plane) => test(plane),
             Err(Unavailable::Missing(reason)) => skipped(&label, reason),
