@@ -10,7 +10,7 @@ use super::session::{StartError, connect_options, mirror_path_verdict};
 use super::{Exit, Failure};
 use crate::cluster::{Cluster, Scope};
 use crate::config::{CheckArgs, RecordSettings};
-use crate::filter::{Rules, TypePlan};
+use crate::filter::{Rules, Selection, TypePlan};
 use crate::remote::git_version;
 
 /// How many types are asked about at a time.
@@ -152,7 +152,13 @@ async fn check_cluster(settings: &RecordSettings, checks: &mut Checks<'_>) {
             return;
         }
     };
-    let rules = Rules::core();
+    let rules = match Rules::assemble(&Selection::default()) {
+        Ok(rules) => rules,
+        Err(error) => {
+            checks.line(Verdict::Bad, "rules", &error.to_string());
+            return;
+        }
+    };
     for group in &found.stale_groups {
         if rules.drops_group(group).is_none() {
             let text = "its server does not answer; its files will stay as they are";

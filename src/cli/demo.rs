@@ -13,7 +13,7 @@ use super::output::{Output, Style};
 use super::{Exit, Failure, session};
 use crate::cluster::{Cluster, ReflectorOptions};
 use crate::config::DemoArgs;
-use crate::filter::Rules;
+use crate::filter::{Rules, Selection};
 use crate::mirror::{Author, Mirror, MirrorOptions};
 use crate::object::Prefix;
 use crate::record::{
@@ -84,7 +84,7 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
             digested: false,
         },
         plan: ReadPlan {
-            rules: Arc::new(Rules::core()),
+            rules: Arc::new(Rules::assemble(&Selection::default())?),
             digest_key: Arc::new(key),
             namespaces: Vec::new(),
             reflector: ReflectorOptions::default(),

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::Failure;
 use crate::cluster::{Cluster, ConnectOptions, ListMode, ReflectorOptions};
 use crate::config::{ListModeChoice, RecordSettings, Switch};
-use crate::filter::{DigestKey, DigestKeyError, Rules};
+use crate::filter::{DigestKey, DigestKeyError, Rules, Selection};
 use crate::mirror::{Author, IDENTITY_FILE, Mirror, MirrorOptions, Store};
 use crate::record::{
     CURSOR_REF, Identity, ReadPlan, RecorderOptions, WindowOptions, cursor_valid_for, read_cursor,
@@ -143,7 +143,7 @@ impl Session {
         if let Some(remote) = &remote {
             super::push::meet(settings, &mut mirror, remote, remote_head.as_ref()).await?;
         }
-        let rules = Arc::new(Rules::core());
+        let rules = Arc::new(Rules::assemble(&Selection::default())?);
         let (digest_key, identity) = identify(settings, &mirror, cluster_id, Missing::Make)?;
         let head = mirror.head().map(|head| head.commit_id);
         let valid_for = cursor_valid_for(&rules, &settings.prefix);
@@ -342,7 +342,7 @@ pub(super) fn dry_plan(
 ) -> Result<(ReadPlan, Identity), Failure> {
     let (key, identity) = identify(settings, store, cluster_id, Missing::MakeUp)?;
     let plan = ReadPlan {
-        rules: Arc::new(Rules::core()),
+        rules: Arc::new(Rules::assemble(&Selection::default())?),
         digest_key: Arc::new(key),
         namespaces: settings.namespaces.clone(),
         reflector: reflector_options(settings),

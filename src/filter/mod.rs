@@ -32,6 +32,8 @@ mod when;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod language;
+#[cfg(test)]
 mod tests;
 
 pub use apply::{Context, TypeRules, Verdict};

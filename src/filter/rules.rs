@@ -372,7 +372,7 @@ impl<'de> Visitor<'de> for FileVisitor<'_> {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "rules" if rules.is_none() => {
-                    rules = Some(map.next_value_seed(RuleList(self.policy))?)
+                    rules = Some(map.next_value_seed(RuleList(self.policy))?);
                 }
                 "preset" if self.policy.preset && preset.is_none() => {
                     preset = Some(map.next_value()?);

@@ -112,8 +112,8 @@ impl Requirement {
         for (operator, negated) in [("==", false), ("!=", true), ("=", false)] {
             if let Some(rest) = after.strip_prefix(operator) {
                 let (value, rest) = value(rest)?;
-                let test = Test::In(vec![value.to_owned()]);
-                return Ok((Self::new(key, test, negated), rest));
+                let equal = Test::In(vec![value.to_owned()]);
+                return Ok((Self::new(key, equal, negated), rest));
             }
         }
         for (operator, test) in [('>', Test::Above as fn(i64) -> Test), ('<', Test::Below)] {
