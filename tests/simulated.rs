@@ -90,6 +90,7 @@ impl Rig {
                 digested: false,
             },
             plan: ReadPlan {
+                recipients: None,
                 rules: Arc::new(Rules::core()),
                 digest_key: Arc::new(key),
                 namespaces: Vec::new(),

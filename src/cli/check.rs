@@ -6,11 +6,12 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 
 use super::output::{Output, Style};
+use super::rules::Ruling;
 use super::session::{StartError, connect_options, mirror_path_verdict};
 use super::{Exit, Failure};
 use crate::cluster::{Cluster, Scope};
 use crate::config::{CheckArgs, RecordSettings};
-use crate::filter::{Rules, Selection, TypePlan};
+use crate::filter::{Rules, TypePlan};
 use crate::remote::git_version;
 
 /// How many types are asked about at a time.
@@ -86,7 +87,10 @@ pub(super) async fn run(args: &CheckArgs, output: &Output) -> Result<Exit, Failu
     });
     checks.result("repository", mirror_path_verdict(&settings), Clone::clone);
     check_remote(&settings, &mut checks).await;
-    check_cluster(&settings, &mut checks).await;
+    let said = |ruling: &Ruling| format!("{} rules", ruling.rules.iter().count());
+    if let Some(ruling) = checks.result("rules", Ruling::read(&settings.rules), said) {
+        check_cluster(&settings, &ruling.rules, &mut checks).await;
+    }
     let (verdict, exit) = match checks.worst {
         Verdict::Good => ("ready to record", Exit::Fine),
         Verdict::Warning => (
@@ -121,7 +125,7 @@ async fn check_remote(settings: &RecordSettings, checks: &mut Checks<'_>) {
     }
 }
 
-async fn check_cluster(settings: &RecordSettings, checks: &mut Checks<'_>) {
+async fn check_cluster(settings: &RecordSettings, rules: &Rules, checks: &mut Checks<'_>) {
     let cluster = Cluster::connect(&connect_options(settings)).await;
     let Some(cluster) = checks.result("kubeconfig", cluster, |c| format!("context {}", c.name()))
     else {
@@ -149,13 +153,6 @@ async fn check_cluster(settings: &RecordSettings, checks: &mut Checks<'_>) {
         Ok(found) => found,
         Err(error) => {
             checks.line(Verdict::Bad, "discovery", &super::output::chain(&error));
-            return;
-        }
-    };
-    let rules = match Rules::assemble(&Selection::default()) {
-        Ok(rules) => rules,
-        Err(error) => {
-            checks.line(Verdict::Bad, "rules", &error.to_string());
             return;
         }
     };

@@ -85,6 +85,7 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
         },
         plan: ReadPlan {
             rules: Arc::new(Rules::assemble(&Selection::default())?),
+            recipients: None,
             digest_key: Arc::new(key),
             namespaces: Vec::new(),
             reflector: ReflectorOptions::default(),

@@ -3,6 +3,7 @@
 use tokio::sync::{mpsc, watch};
 
 use super::output::Output;
+use super::rules::Ruling;
 use super::{Failure, session};
 use crate::config::RecordSettings;
 use crate::mirror::{
@@ -17,9 +18,10 @@ pub(super) async fn run(
     output: &Output,
     stopped: watch::Receiver<bool>,
 ) -> Result<Summary, Failure> {
+    let ruling = Ruling::read(&settings.rules)?;
     let (cluster, cluster_id) = session::connect(settings).await?;
     let store = DryStore(Mirror::open_read_only(session::mirror_options(settings))?);
-    let (plan, identity) = session::dry_plan(settings, &store, cluster_id)?;
+    let (plan, identity) = session::dry_plan(settings, &store, cluster_id, ruling)?;
     let recording = Recording {
         plan,
         options: session::recorder_options(settings),

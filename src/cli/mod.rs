@@ -7,6 +7,7 @@ mod output;
 mod progress;
 mod push;
 mod record;
+mod rules;
 mod session;
 mod snapshot;
 

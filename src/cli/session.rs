@@ -11,9 +11,10 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::Failure;
+use super::rules::Ruling;
 use crate::cluster::{Cluster, ConnectOptions, ListMode, ReflectorOptions};
 use crate::config::{ListModeChoice, RecordSettings, Switch};
-use crate::filter::{DigestKey, DigestKeyError, Rules, Selection};
+use crate::filter::{DigestKey, DigestKeyError};
 use crate::mirror::{Author, IDENTITY_FILE, Mirror, MirrorOptions, Store};
 use crate::record::{
     CURSOR_REF, Identity, ReadPlan, RecorderOptions, WindowOptions, cursor_valid_for, read_cursor,
@@ -133,6 +134,8 @@ pub(super) fn recorder_options(settings: &RecordSettings) -> RecorderOptions {
 impl Session {
     /// Connects, opens the mirror, and brings it and its remote together.
     pub(super) async fn start(settings: &RecordSettings, resume: Resume) -> Result<Self, Failure> {
+        // Nothing is asked of anybody with half a set of rules.
+        let Ruling { rules, recipients } = Ruling::read(&settings.rules)?;
         let (cluster, cluster_id) = connect(settings).await?;
         let remote = super::push::remote(settings).await?;
         let remote_head = match &remote {
@@ -143,10 +146,9 @@ impl Session {
         if let Some(remote) = &remote {
             super::push::meet(settings, &mut mirror, remote, remote_head.as_ref()).await?;
         }
-        let rules = Arc::new(Rules::assemble(&Selection::default())?);
         let (digest_key, identity) = identify(settings, &mirror, cluster_id, Missing::Make)?;
         let head = mirror.head().map(|head| head.commit_id);
-        let valid_for = cursor_valid_for(&rules, &settings.prefix);
+        let valid_for = cursor_valid_for(&rules, recipients.as_deref(), &settings.prefix);
         let cursor = mirror
             .attached(CURSOR_REF)?
             .filter(|attached| resume == Resume::Cursor && Some(attached.commit_id) == head)
@@ -154,6 +156,7 @@ impl Session {
             .unwrap_or_default();
         let plan = ReadPlan {
             rules,
+            recipients,
             digest_key: Arc::new(digest_key),
             namespaces: settings.namespaces.clone(),
             reflector: reflector_options(settings),
@@ -339,10 +342,12 @@ pub(super) fn dry_plan(
     settings: &RecordSettings,
     store: &impl Store,
     cluster_id: String,
+    ruling: Ruling,
 ) -> Result<(ReadPlan, Identity), Failure> {
     let (key, identity) = identify(settings, store, cluster_id, Missing::MakeUp)?;
     let plan = ReadPlan {
-        rules: Arc::new(Rules::assemble(&Selection::default())?),
+        rules: ruling.rules,
+        recipients: ruling.recipients,
         digest_key: Arc::new(key),
         namespaces: settings.namespaces.clone(),
         reflector: reflector_options(settings),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{FalseyValueParser, Resettable};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use super::rules::RuleArgs;
 use super::settings::{ListModeChoice, Switch};
 
 const EXIT_CODES: &str = "\
@@ -290,6 +291,10 @@ pub struct SourceArgs {
     /// A type from which nothing has come for this long is unknown [default: 60s].
     #[arg(long, value_name = "DURATION", env = "STRANDLINE_SYNC_TIMEOUT", value_parser = duration, help_heading = "Cluster")]
     pub sync_timeout: Option<Duration>,
+
+    /// What is left out.
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 /// Flags of `record`.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::rules::SecretsChoice;
 use super::settings::{ConfigError, ListModeChoice, Switch};
 
 /// What a file may hold. Unknown keys are errors.
@@ -31,6 +32,11 @@ pub(super) struct ConfigFile {
     pub(super) max_age: Option<String>,
     pub(super) max_batch: Option<u32>,
     pub(super) damping: Option<Switch>,
+    pub(super) filters: Vec<PathBuf>,
+    pub(super) presets: Vec<String>,
+    pub(super) no_presets: Vec<String>,
+    pub(super) secrets: Option<SecretsChoice>,
+    pub(super) sops_recipients: Vec<String>,
 }
 
 /// Reads a file; none is an empty one.

@@ -5,12 +5,14 @@
 
 mod args;
 mod file;
+mod rules;
 mod settings;
 
 pub use args::{
     CheckArgs, Cli, ColorChoice, Command, DemoArgs, LogFormat, OutputArgs, OutputFormat,
     RecordArgs, SnapshotArgs, SourceArgs,
 };
+pub use rules::{RuleArgs, RuleSettings, SecretValues, SecretsChoice};
 pub use settings::{
     Author, ConfigError, Credentials, ListModeChoice, RecordSettings, RemoteSettings, Repository,
     Switch, wants_no_color,

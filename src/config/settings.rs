@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::args::{CheckArgs, RecordArgs, SnapshotArgs, SourceArgs};
 use super::file::{self, ConfigFile};
+use super::rules::RuleSettings;
 use crate::object::{Prefix, PrefixError};
 
 /// A configuration that cannot be used. Each error names the setting and says what to do.
@@ -171,6 +172,8 @@ pub struct RecordSettings {
     pub max_batch: usize,
     /// Whether objects that keep changing are sampled.
     pub damping: Switch,
+    /// Which rules decide on what a file holds.
+    pub rules: RuleSettings,
     /// Write nothing.
     pub dry_run: bool,
 }
@@ -286,6 +289,7 @@ impl RecordSettings {
             max_age: Duration::from_secs(15),
             max_batch: 10_000,
             damping: file.damping.unwrap_or_default(),
+            rules: RuleSettings::new(&args.rules, file)?,
             dry_run: false,
         })
     }

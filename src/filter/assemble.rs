@@ -235,6 +235,15 @@ impl Rules {
             .map(|rule| &rule.name)
     }
 
+    /// The first rule that leaves values to encryption, if any does.
+    pub fn seals(&self) -> Option<&RuleName> {
+        let seals = |rule: &&Arc<Rule>| {
+            let mut modes = rule.redact.iter().map(|field| field.mode);
+            modes.any(|mode| mode == Some(SecretMode::Sops))
+        };
+        self.rules().find(seals).map(|rule| &rule.name)
+    }
+
     /// All rules, in order.
     pub fn iter(&self) -> impl Iterator<Item = RuleInfo<'_>> {
         self.rules().map(|rule| RuleInfo {

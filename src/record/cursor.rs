@@ -12,6 +12,7 @@ use super::message::FORMAT_VERSION;
 use crate::cluster::Scope;
 use crate::filter::Rules;
 use crate::object::{ApiType, Prefix};
+use crate::sops::Recipients;
 
 /// The ref that holds it.
 pub const CURSOR_REF: &str = "refs/strandline/cursor";
@@ -38,9 +39,14 @@ struct Watch {
 
 /// What a cursor is valid for: with other rules, another form of files or another place for them
 /// everything has to be looked at again.
-pub fn valid_for(rules: &Rules, prefix: &Prefix) -> String {
+pub fn valid_for(rules: &Rules, recipients: Option<&Recipients>, prefix: &Prefix) -> String {
+    // Others who may read a file make another file of it.
+    let recipients = recipients.filter(|_| rules.seals().is_some());
+    let recipients = recipients.map_or(String::new(), |recipients| {
+        format!(", recipients {}", recipients.names().join(" "))
+    });
     format!(
-        "format {FORMAT_VERSION}, rules {}, prefix {}",
+        "format {FORMAT_VERSION}, rules {}{recipients}, prefix {}",
         rules.fingerprint(),
         prefix.as_str()
     )
@@ -147,12 +153,12 @@ mod tests {
             scalable: false,
         };
         let (all, shop) = (feed(Scope::Cluster), feed(Scope::Namespace("shop".into())));
-        let here = valid_for(&Rules::core(), &Prefix::default());
+        let here = valid_for(&Rules::core(), None, &Prefix::default());
         let file = write(&[(&all, "5"), (&shop, "7")], &here).unwrap();
         let read_back = read(&file, &here);
         assert_eq!(read_back[&(api_type.clone(), Scope::Cluster)], "5");
         assert_eq!(read_back[&(api_type, Scope::Namespace("shop".into()))], "7");
-        let elsewhere = valid_for(&Rules::core(), &Prefix::new("prod").unwrap());
+        let elsewhere = valid_for(&Rules::core(), None, &Prefix::new("prod").unwrap());
         assert!(
             read(&file, &elsewhere).is_empty(),
             "another prefix holds no files yet"

@@ -19,8 +19,9 @@ use super::message::{Details, LISTED, commit_message};
 use super::metrics::Metrics;
 use super::owner::Owner;
 use super::recorder::{Recorder, RecorderOptions};
+use super::sealing::{self, Find, SealedFiles};
 use super::seed;
-use super::stage::{Action, Change, DETAILED, LARGEST_DETAILED};
+use super::stage::{Action, Change, Content, DETAILED, LARGEST_DETAILED};
 use super::supervisor::{IN_FLIGHT_MESSAGES, ReadPlan, Relister, Supervisor};
 use crate::canonical;
 use crate::cluster::Cluster;
@@ -28,6 +29,7 @@ use crate::mirror::{
     Attachment, BlobId, Commit, CommitId, Disposition, IDENTITY_FILE, MirrorError, Store,
 };
 use crate::owners::{self, ManagedFields};
+use crate::sops::is_sealed;
 
 /// Fields of one object that are looked for.
 const MOST_FIELDS: usize = 64;
@@ -155,6 +157,8 @@ struct Driver<S> {
     summary: Summary,
     fatal: Option<MirrorError>,
     maintenance: Option<JoinHandle<Result<(), String>>>,
+    /// What the encrypted files were made of.
+    sealed: SealedFiles,
     /// Damped changes that the metrics count already.
     skipped: u64,
     /// Discovery has failed for as long as a type may be silent.
@@ -182,6 +186,7 @@ pub async fn record<S: Store + Send + 'static>(
         })
         .await
         .map_err(RecordError::Index)?;
+    let sealed = SealedFiles::new(recording.plan.recipients.clone());
     let (autoscaled, generations) = watch::channel(None);
     let (sender, mut inputs) = mpsc::channel(IN_FLIGHT_MESSAGES);
     let relister = Relister::default();
@@ -200,6 +205,7 @@ pub async fn record<S: Store + Send + 'static>(
         summary: Summary::default(),
         fatal: None,
         maintenance: None,
+        sealed,
         skipped: 0,
         undiscovered: false,
     };
@@ -215,7 +221,7 @@ pub async fn record<S: Store + Send + 'static>(
         };
         tokio::select! {
             envelope = inputs.recv() => match envelope {
-                Some(envelope) => driver.step(envelope.input).await,
+                Some(envelope) => driver.take(envelope.input).await,
                 None => break,
             },
             () = tick => driver.step(Input::Tick).await,
@@ -238,7 +244,7 @@ pub async fn record<S: Store + Send + 'static>(
     supervisor.abort();
     inputs.close();
     while let Some(envelope) = inputs.recv().await {
-        driver.step(envelope.input).await;
+        driver.take(envelope.input).await;
     }
     driver.step(Input::Flush).await;
     driver.keep_cursor().await;
@@ -248,6 +254,44 @@ pub async fn record<S: Store + Send + 'static>(
 impl<S: Store + Send + 'static> Driver<S> {
     fn now(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Takes what a feed sends. Encryption comes first: its result is what is compared with HEAD
+    /// and what waits.
+    async fn take(&mut self, mut input: Input) {
+        if let Input::Staged(_, staged) = &mut input
+            && let Content::Sealed { plaintext, digest } = &staged.content
+        {
+            let [head, next] = self.recorder.blobs(&staged.path);
+            let known = match self.sealed.find(&staged.path, digest, head, next) {
+                Find::Known(blob_id) => Some(blob_id),
+                Find::New => None,
+                // The first time since the start.
+                Find::Read(blob_id) => {
+                    match self.store.call(move |store| store.read_blob(blob_id)).await {
+                        Ok(file) => {
+                            let file = file.unwrap_or_default();
+                            self.sealed.learn(&staged.path, digest, blob_id, &file)
+                        }
+                        Err(error) => {
+                            let path = &staged.path;
+                            warn!(%path, error = %chain(&error), "a file of HEAD cannot be read");
+                            None
+                        }
+                    }
+                }
+            };
+            staged.content = match known {
+                Some(blob_id) => Content::Known { blob_id },
+                None => {
+                    let seconds = (self.recording.clock)();
+                    let keep = [head, next];
+                    self.sealed
+                        .seal(&staged.path, plaintext, digest, seconds, keep)
+                }
+            };
+        }
+        self.step(input).await;
     }
 
     async fn step(&mut self, input: Input) {
@@ -365,6 +409,11 @@ impl<S: Store + Send + 'static> Driver<S> {
         match result {
             Ok(committed) => {
                 self.recording.identity.digested |= batch.digested;
+                for change in &batch.changes {
+                    if matches!(change.action, Action::Remove(_)) {
+                        self.sealed.forget(&change.path);
+                    }
+                }
                 self.maintain().await;
                 let effects = self.recorder.step(self.now(), Input::Committed);
                 if let Some(commit_id) = committed {
@@ -470,11 +519,15 @@ impl<S: Store + Send + 'static> Driver<S> {
                     let Ok(Some(before)) = store.read_blob(before) else {
                         continue;
                     };
-                    let (Ok(before), Ok(after)) =
+                    let encrypted = is_sealed(&after);
+                    let (Ok(mut before), Ok(mut after)) =
                         (canonical::read(&before), canonical::read(&after))
                     else {
                         continue;
                     };
+                    if encrypted {
+                        sealing::make_comparable(&mut before, &mut after);
+                    }
                     let Changes { fields, managers } =
                         changed_fields(&before, &after, &owners, MOST_FIELDS);
                     let entry: &mut Details = details.entry(at).or_default();

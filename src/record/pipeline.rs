@@ -4,12 +4,16 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+use zeroize::Zeroizing;
+
 use crate::canonical;
 use crate::filter::{Autoscaled, Context, DigestKey, TypeRules, Verdict, scale_target};
 use crate::mirror::BlobId;
-use crate::object::{ApiType, ParseError, RawObject};
+use crate::object::{ApiType, ObjectKey, ParseError, RawObject};
+use crate::sops::Recipients;
 
-use super::stage::{Content, Staged};
+use super::stage::{Content, Plaintext, Staged};
 
 /// Everything that the objects of one type need.
 #[derive(Clone)]
@@ -17,6 +21,8 @@ pub struct Pipeline {
     api_type: Arc<ApiType>,
     rules: Arc<TypeRules>,
     digest_key: Arc<DigestKey>,
+    /// The names of those for whom files are encrypted, as they go into their digests.
+    recipients: Option<Arc<str>>,
 }
 
 impl Pipeline {
@@ -26,7 +32,15 @@ impl Pipeline {
             api_type,
             rules,
             digest_key,
+            recipients: None,
         }
+    }
+
+    /// Lets files be encrypted for these recipients.
+    #[must_use]
+    pub fn sealing_for(mut self, recipients: Option<&Recipients>) -> Self {
+        self.recipients = recipients.map(|recipients| recipients.names().join(" ").into());
+        self
     }
 
     /// Turns an object as the server sent it into what its file shall be, while these workloads
@@ -46,15 +60,12 @@ impl Pipeline {
         // Both are asked of the object as it is live.
         let scales = scale_target(&key, &object.value);
         let replicas = object.value.pointer("/spec/replicas");
-        let replicas = replicas.and_then(serde_json::Value::as_i64);
+        let replicas = replicas.and_then(Value::as_i64);
         let content = match self.rules.apply(&mut object, &key, &known) {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
             },
-            // Nothing encrypts here yet: a value in plaintext must not go on.
-            Verdict::Keep { seal: true, .. } => Content::LeftOut {
-                rule: "secret-values".into(),
-            },
+            Verdict::Keep { seal: true, .. } => self.sealed(&key, &object.value),
             Verdict::Keep { digested, .. } => {
                 let mut bytes = Vec::with_capacity(2 << 10);
                 canonical::emit(&object.value, &mut bytes);
@@ -74,5 +85,26 @@ impl Pipeline {
             replicas,
             scales,
         })
+    }
+
+    /// What is to be encrypted, and its digest. That covers the recipients too: others of them
+    /// make another file.
+    fn sealed(&self, key: &ObjectKey, value: &Value) -> Content {
+        let Some(recipients) = &self.recipients else {
+            // Refused at the start; a value in plaintext must not go on.
+            return Content::Unsealable;
+        };
+        let mut bytes = Zeroizing::new(Vec::with_capacity(4 << 10));
+        canonical::emit(value, &mut bytes);
+        let length = bytes.len();
+        // No canonical file holds a NUL byte.
+        bytes.push(0);
+        bytes.extend_from_slice(recipients.as_bytes());
+        let digest = self.digest_key.document(&key.path(), &bytes).into();
+        bytes.truncate(length);
+        Content::Sealed {
+            plaintext: Plaintext(bytes),
+            digest,
+        }
     }
 }

@@ -140,6 +140,11 @@ impl Recorder {
         (self.damping.damped(), self.damping.skipped())
     }
 
+    /// The blobs that HEAD holds at a path, and that it will hold.
+    pub(super) fn blobs(&self, path: &str) -> [Option<BlobId>; 2] {
+        [self.index.get(path), self.stage.blob_id(&self.index, path)]
+    }
+
     /// Files in the mirror.
     pub(super) fn files(&self) -> usize {
         self.index.len()
@@ -458,13 +463,26 @@ impl Recorder {
                 self.terminating.remove(&key.name);
             }
         }
-        let outcome = match content {
+        let file = match content {
             Content::File {
                 blob_id,
                 bytes,
                 digested,
             } => {
                 self.digested |= digested;
+                Ok((blob_id, Some(bytes)))
+            }
+            // Its digest stands in the file.
+            Content::Known { blob_id } => {
+                self.digested = true;
+                Ok((blob_id, None))
+            }
+            Content::LeftOut { rule } => Err(rule),
+            // What the object scales is unknown as well.
+            Content::Sealed { .. } | Content::Unsealable => return,
+        };
+        let outcome = match file {
+            Ok((blob_id, bytes)) => {
                 if is_autoscaler(&key.api_type.group, &key.api_type.resource) {
                     self.scales(now, &path, scales);
                 }
@@ -478,7 +496,7 @@ impl Recorder {
                 };
                 self.stage.put(&self.index, key, &path, file)
             }
-            Content::LeftOut { rule } => {
+            Err(rule) => {
                 self.scales(now, &path, None);
                 let (who, removal) = (Who::Object(key), Removal::Rule(rule));
                 self.stage.remove(&self.index, &path, who, removal, false)

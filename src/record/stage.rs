@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
+use zeroize::Zeroizing;
 
 use crate::filter::ScaleTarget;
 use crate::mirror::{BlobId, Index};
@@ -34,7 +35,8 @@ impl Staged {
     pub(crate) fn weight(&self) -> usize {
         let file = match &self.content {
             Content::File { bytes, .. } => bytes.len(),
-            Content::LeftOut { .. } => 0,
+            Content::Sealed { plaintext, .. } => plaintext.0.len(),
+            Content::Known { .. } | Content::LeftOut { .. } | Content::Unsealable => 0,
         };
         file + self
             .managed_fields
@@ -55,11 +57,35 @@ pub enum Content {
         /// Whether a keyed digest stands in them.
         digested: bool,
     },
+    /// These canonical bytes, to be encrypted before they are written anywhere. The driver makes
+    /// [`Content::File`] or [`Content::Known`] of it; the recorder never sees one.
+    Sealed {
+        /// The bytes.
+        plaintext: Plaintext,
+        /// Their keyed digest, together with whom they are encrypted for.
+        digest: Box<str>,
+    },
+    /// An encrypted file that HEAD or the stage holds already.
+    Known {
+        /// Its Git id.
+        blob_id: BlobId,
+    },
     /// No file: this rule leaves the object out.
     LeftOut {
         /// The rule's name.
         rule: Arc<str>,
     },
+    /// A file that cannot be encrypted: the one that is there stays as it is.
+    Unsealable,
+}
+
+/// Bytes that nobody may see. Overwritten when dropped.
+pub struct Plaintext(pub(super) Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for Plaintext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Plaintext(…)")
+    }
 }
 
 /// Why a file goes.
@@ -183,8 +209,8 @@ pub(crate) enum Outcome {
 pub(crate) struct File {
     /// Its Git id.
     pub(crate) blob_id: BlobId,
-    /// Its bytes.
-    pub(crate) bytes: Vec<u8>,
+    /// Its bytes; `None` where HEAD or the stage holds them.
+    pub(crate) bytes: Option<Vec<u8>>,
     /// Who wrote which field.
     pub(crate) managed_fields: Option<Box<RawValue>>,
     /// It may wait for the next sample of the damped objects.
@@ -313,7 +339,11 @@ impl Stage {
             }
         }
         let hold = (damped && !on_its_way).then_some(Hold::Damped);
-        let earlier = self.drop_pending(path);
+        let held = [index.get(path), self.blob_id(index, path)].contains(&Some(blob_id));
+        if bytes.is_none() && !held {
+            return Outcome::Nothing;
+        }
+        let mut earlier = self.drop_pending(path);
         let before = index.get(path);
         if before == Some(blob_id) {
             return if earlier.is_some() {
@@ -322,6 +352,14 @@ impl Stage {
                 Outcome::Nothing
             };
         }
+        let (bytes, spilled) = match earlier.as_mut().map(|pending| &mut pending.change.action) {
+            Some(Action::Put {
+                bytes: staged,
+                spilled,
+                ..
+            }) if bytes.is_none() => (staged.take(), *spilled),
+            _ => (bytes, false),
+        };
         let recreated = earlier.is_some_and(|pending| {
             pending.change.recreated
                 || matches!(
@@ -331,8 +369,8 @@ impl Stage {
         });
         let action = Action::Put {
             blob_id,
-            bytes: Some(bytes),
-            spilled: false,
+            bytes,
+            spilled,
             managed_fields,
         };
         let change = Change {

@@ -17,12 +17,15 @@ use crate::cluster::{
 };
 use crate::filter::{DigestKey, Rules, TypePlan, TypeRules, is_autoscaler};
 use crate::object::{ApiType, ParseError, RawObject};
+use crate::sops::Recipients;
 
 /// What is read, and how.
 #[derive(Clone)]
 pub struct ReadPlan {
     /// The rules that say what is left out.
     pub rules: Arc<Rules>,
+    /// Whom files are encrypted for, where a rule leaves values to encryption.
+    pub recipients: Option<Arc<Recipients>>,
     /// The key of the digests.
     pub digest_key: Arc<DigestKey>,
     /// These namespaces alone; the whole cluster where it is empty.
@@ -297,7 +300,8 @@ impl Supervisor {
             .insert(*id, reflector.relist_handle());
         let task = FeedTask {
             id: *id,
-            pipeline: Pipeline::new(api_type.clone(), rules, self.plan.digest_key.clone()),
+            pipeline: Pipeline::new(api_type.clone(), rules, self.plan.digest_key.clone())
+                .sealing_for(self.plan.recipients.as_deref()),
             sender: self.sender.clone(),
             memory: self.memory.clone(),
             rediscover: self.rediscover.clone(),

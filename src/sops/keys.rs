@@ -49,6 +49,13 @@ impl Recipients {
         Ok(Self(recipients))
     }
 
+    /// Their names (`age1…`), which are public, in an order that does not depend on the one given.
+    pub fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Encrypts the data key for each recipient: its name, and an armored age file.
     pub(super) fn wrap(
         &self,
