@@ -155,7 +155,12 @@ pub(crate) const KINDS: [Noise; 25] = [
         s.player.merge(ROOT_CA_PUBLISHER, &path, &data)
     }),
     noise("load balancer status", CLOUDS, "status", balancer_status),
-    noise("load balancer finalizers", CLOUDS, "", balancer_finalizer),
+    noise(
+        "load balancer finalizers",
+        CLOUDS,
+        "status",
+        balancer_finalizer,
+    ),
     noise("nodes by their cloud", CLOUDS, "", node_facts),
     noise("node taints by their cloud", CLOUDS, "", |s, n| {
         toggle_taint(s, CLOUD, "node.cloudprovider.kubernetes.io/shutdown", n)
@@ -366,11 +371,11 @@ fn conversion_bundle(stage: &Stage, n: u32) -> Result<Value> {
     stage.player.merge(CA_INJECTOR, path, &patch)
 }
 
-fn signing_request(stage: &Stage, n: u32) -> Result<Value> {
+fn signing_request(stage: &Stage, _: u32) -> Result<Value> {
     let path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
     let request = json!({
         "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
-        "metadata": { "name": format!("csr-{n}") },
+        "metadata": { "generateName": "csr-" },
         "spec": {
             "request": encoded(&stage.request), "signerName": "kubernetes.io/kubelet-serving",
             "usages": ["digital signature", "server auth"]
@@ -386,9 +391,11 @@ fn balancer_status(stage: &Stage, n: u32) -> Result<Value> {
     stage.player.strategic(CLOUD, &path, &status)
 }
 
-/// Set when a balancer is made, taken away when the Service is another's.
+/// Put when a balancer is made and taken away when the Service needs none any more; through the
+/// status, as clouds do it:
+/// <https://github.com/kubernetes/cloud-provider/blob/master/service/helpers/helper.go>.
 fn balancer_finalizer(stage: &Stage, n: u32) -> Result<Value> {
-    let path = format!("{SHOP}/services/edge");
+    let path = format!("{SHOP}/services/edge/status");
     let finalizers = if n.is_multiple_of(2) {
         json!(null)
     } else {
@@ -471,45 +478,76 @@ fn reapply(stage: &Stage, tool: &str, manager: &str) -> Result<Value> {
     stage.player.apply(manager, manager, &path, &object)
 }
 
-/// The kubelet of all Pods: those that do not run yet run, those of Jobs are done.
-///
-/// With `steady`, also those of the Deployment whose readiness is noise.
-pub(crate) fn run_pods(player: &Player, steady: bool) -> Result<()> {
+/// One round of the scheduler and of all kubelets: Nodes are alive, Pods are bound and run, those
+/// of Jobs are done, those that are deleted end.
+pub(crate) fn kubelets(player: &Player, round: u32) -> Result<()> {
+    for node in NODES {
+        let path = format!("/api/v1/nodes/{node}/status");
+        // Beside the noise, whose times are of another day.
+        let beat = time(round).replace("-01T", "-02T");
+        let status = json!({ "status": { "conditions": [{
+            "type": "Ready", "status": "True", "reason": "KubeletReady",
+            "lastHeartbeatTime": beat, "lastTransitionTime": time(0)
+        }]}});
+        player.strategic(KUBELET, &path, &status)?;
+    }
     let list = player.get(&format!("{SHOP}/pods"))?;
     for pod in list["items"].as_array().into_iter().flatten() {
-        let labels = &pod["metadata"]["labels"];
-        if pod["status"]["phase"] != "Pending" || (labels["app"] == "steady" && !steady) {
-            continue;
-        }
-        let status = if labels["job-name"].is_string() {
-            json!({ "status": { "phase": "Succeeded" } })
-        } else {
-            let name = pod["metadata"]["uid"].as_str().unwrap_or_default();
-            // Addresses need not differ for the controllers, but do in life.
-            let sum = name.bytes().fold(7_u16, |sum, byte| sum.wrapping_mul(31) ^ u16::from(byte));
-            readiness_of(true, &format!("10.1.{}.{}", sum >> 8, sum & 0xff))
+        let done = match pod_step(player, pod) {
+            // Replaced or bound meanwhile.
+            Err(error)
+                if ["not found", "already assigned", "is being deleted"]
+                    .iter()
+                    .any(|passing| error.to_string().contains(passing)) =>
+            {
+                Ok(())
+            }
+            done => done,
         };
-        match player.strategic(KUBELET, &pod_path(pod), &status) {
-            // Replaced meanwhile.
-            Err(error) if error.to_string().contains("not found") => {}
-            result => drop(result?),
-        }
+        done?;
     }
     Ok(())
 }
 
-/// Waits until every Deployment is as its spec says and its controller has seen that.
-///
-/// `scaled` is left aside with `steady`: autoscaler steps are noise as well.
+fn pod_step(player: &Player, pod: &Value) -> Result<()> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    // Nodes and addresses need not be shared out fairly.
+    let sum = name
+        .bytes()
+        .fold(7_u16, |sum, byte| sum.wrapping_mul(31) ^ u16::from(byte));
+    let path = format!("{SHOP}/pods/{name}");
+    if !pod["metadata"]["deletionTimestamp"].is_null() {
+        return player.delete(KUBELET, &format!("{path}?gracePeriodSeconds=0"));
+    }
+    if pod["spec"]["nodeName"].is_null() {
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": { "name": name },
+            "target": { "apiVersion": "v1", "kind": "Node", "name": NODES[usize::from(sum) % 3] }
+        });
+        return player
+            .create(SCHEDULER, &format!("{path}/binding"), &binding)
+            .map(drop);
+    }
+    if pod["status"]["phase"] != "Pending" {
+        return Ok(());
+    }
+    let status = if pod["metadata"]["labels"]["job-name"].is_string() {
+        json!({ "status": { "phase": "Succeeded" } })
+    } else {
+        readiness_of(true, &format!("10.1.{}.{}", sum >> 8, sum & 0xff))
+    };
+    player.strategic(KUBELET, &pod_path(pod), &status).map(drop)
+}
+
+/// Waits until every Deployment is as its spec says and its controller has seen that; `scaled` and
+/// `steady` aside, which noise keeps busy.
 pub(crate) fn rolled_out(player: &Player) -> Result<()> {
     wait_for("the rollouts", Duration::from_secs(120), || {
-        run_pods(player, true)?;
         let list = player.get(APPS)?;
         let done = list["items"].as_array().into_iter().flatten().all(|one| {
             let (spec, status) = (&one["spec"], &one["status"]);
-            let replicas = one["metadata"]["name"] == "steady" && status["replicas"] == 2
-                || one["metadata"]["name"] == "scaled" && status["replicas"].is_u64();
-            replicas
+            let busy = ["scaled", "steady"].map(Value::from);
+            busy.contains(&one["metadata"]["name"]) && status["replicas"].is_u64()
                 || (status["observedGeneration"] == one["metadata"]["generation"]
                     && status["updatedReplicas"] == spec["replicas"]
                     && status["availableReplicas"] == spec["replicas"]

@@ -83,6 +83,11 @@ impl Player {
         self.send(agent, "POST", path, "application/json", Some(object))
     }
 
+    pub(crate) fn delete(&self, agent: &str, path: &str) -> Result<()> {
+        self.send(agent, "DELETE", path, "application/json", None)
+            .map(drop)
+    }
+
     /// A JSON merge patch (RFC 7386).
     pub(crate) fn merge(&self, agent: &str, path: &str, patch: &Value) -> Result<Value> {
         let kind = "application/merge-patch+json";
