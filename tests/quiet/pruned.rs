@@ -205,17 +205,17 @@ impl Audit {
             let place = at(&object.value, &hit.path);
             let place = place.ok_or_else(|| missing(&hit.path))?;
             leaves_below(place, &mut hit.path.clone(), &mut leaves);
-            removed += leaves.len();
+            removed += leaves.iter().filter(|leaf| holds(&object.value, leaf)).count();
+            self.pruned += leaves.len();
             for leaf in leaves {
                 self.leaf(live, &key.to_string(), &leaf, hit.rule.as_str());
             }
         }
-        self.pruned += removed;
-        // Nothing goes of which `explain` says nothing.
+        // Nothing goes of which `explain` says nothing. A `spec` that is emptied stays as `{}`.
         let count = |value: &Value| {
             let mut leaves = Vec::new();
             leaves_below(value, &mut Vec::new(), &mut leaves);
-            leaves.len()
+            leaves.iter().filter(|leaf| holds(value, leaf)).count()
         };
         let gone = count(&object.value) - count(&explanation.result);
         if gone != removed {
@@ -273,8 +273,20 @@ fn parse(live: &Value, api_type: &ApiType) -> Result<RawObject> {
 /// The types that can be listed, each in one version.
 fn types(player: &Player) -> Result<Vec<ApiType>> {
     let mut versions = vec![("".to_owned(), "v1".to_owned(), "/api/v1".to_owned())];
+    // Groups of servers of their own: the acid sets bring one, and nobody runs it.
+    let services = player.get("/apis/apiregistration.k8s.io/v1/apiservices")?;
+    let aggregated: BTreeSet<&str> = services["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|service| service["spec"]["service"].is_object())
+        .filter_map(|service| service["spec"]["group"].as_str())
+        .collect();
     for group in player.get("/apis")?["groups"].as_array().into_iter().flatten() {
         let name = group["name"].as_str().unwrap_or_default();
+        if aggregated.contains(name) {
+            continue;
+        }
         // The preferred one comes first.
         for version in group["versions"].as_array().into_iter().flatten() {
             let version = version["version"].as_str().unwrap_or_default();
@@ -284,11 +296,7 @@ fn types(player: &Player) -> Result<Vec<ApiType>> {
     }
     let (mut seen, mut types) = (BTreeSet::new(), Vec::new());
     for (group, version, path) in versions {
-        // A group whose server does not run: the acid sets bring one.
-        let Ok(found) = player.get(&path) else {
-            report(&format!("{path} does not answer"));
-            continue;
-        };
+        let found = player.get(&path)?;
         for one in found["resources"].as_array().into_iter().flatten() {
             let resource = one["name"].as_str().unwrap_or_default();
             let verbs = one["verbs"].as_array().cloned().unwrap_or_default();
@@ -333,6 +341,11 @@ fn leaves_below(value: &Value, path: &mut Vec<Step>, leaves: &mut Vec<Vec<Step>>
         }
         _ => leaves.push(path.clone()),
     }
+}
+
+/// Whether a leaf is more than an empty list or map.
+fn holds(value: &Value, leaf: &[Step]) -> bool {
+    at(value, leaf).is_some_and(|value| !value.is_object() && !value.is_array())
 }
 
 /// The people in whose field sets a leaf is.
