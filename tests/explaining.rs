@@ -347,6 +347,8 @@ async fn canonicalize_prints_what_is_recorded() -> Result<()> {
     let sealed = ["--secrets", "sops", "--sops-recipient", RECIPIENT];
     let sealed = canonicalize(&sealed, &secret.to_string())?.success()?;
     assert!(sealed.contains("ENC[AES256_GCM"), "{sealed}");
+    let zeros = "# strandline: hmac:00000000000000000000000000000000\n";
+    assert!(sealed.starts_with(zeros), "{sealed}");
     hides("encrypted", &sealed);
     let plain =
         canonicalize(&["--write-secret-values-in-plaintext"], &secret.to_string())?.success()?;
