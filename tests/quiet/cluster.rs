@@ -111,6 +111,11 @@ fn manifests() -> Value {
         config_map("marker", "x"),
         config_map("edited", "before"),
         config_map("doomed", "x"),
+        // With the first digest the key's fingerprint comes into the mirror's own file.
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "stringData": { "token": "t" },
+            "metadata": { "name": "first", "namespace": "shop" }
+        }),
         json!({
             "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
             "metadata": { "name": "steady", "namespace": "shop" },
@@ -189,9 +194,11 @@ pub(crate) fn deployed(tool: &str, image: &str) -> Value {
 /// Builds all of it, and waits until the controllers have made Pods of the workloads.
 pub(crate) fn build(plane: &ControlPlane, player: &Player) -> Result<()> {
     plane.kubectl(["create", "namespace", "shop"])?.success()?;
-    wait_for_success("the service account", std::time::Duration::from_secs(60), || {
-        player.get(&format!("{SHOP}/serviceaccounts/default"))
-    })?;
+    wait_for_success(
+        "the service account",
+        std::time::Duration::from_secs(60),
+        || player.get(&format!("{SHOP}/serviceaccounts/default")),
+    )?;
     plane
         .kubectl_as(ADMIN)?
         .args(["apply", "-f", "-"])
@@ -203,7 +210,9 @@ pub(crate) fn build(plane: &ControlPlane, player: &Player) -> Result<()> {
         "metadata": { "name": "p", "namespace": "shop" }, "spec": { "on": true }
     });
     // A fresh type answers 404 or 429 for moments.
-    wait_for_success("a first Pump", std::time::Duration::from_secs(60), || plane.apply(&pump))?;
+    wait_for_success("a first Pump", std::time::Duration::from_secs(60), || {
+        plane.apply(&pump)
+    })?;
 
     for node in NODES {
         // As it registers itself where a cloud controller is to follow.
@@ -243,12 +252,19 @@ pub(crate) fn build(plane: &ControlPlane, player: &Player) -> Result<()> {
     let secret = format!("{SHOP}/secrets/web-tls");
     let manager = "cert-manager-certificates-issuing";
     player.apply(CERTIFICATES, manager, &secret, &certificate(0))?;
-    for (tool, manager) in [("argo", "argocd-controller"), ("flux", "kustomize-controller")] {
+    for (tool, manager) in [
+        ("argo", "argocd-controller"),
+        ("flux", "kustomize-controller"),
+    ] {
         let path = format!("{APPS}/{tool}-app");
         player.apply(manager, manager, &path, &deployed(tool, "app:1"))?;
     }
     let helm = "Helm/3.18.0";
-    player.create(helm, &format!("{APPS}?fieldManager=helm"), &deployed("helm", "app:1"))?;
+    player.create(
+        helm,
+        &format!("{APPS}?fieldManager=helm"),
+        &deployed("helm", "app:1"),
+    )?;
     let path = format!("{SHOP}/configmaps?fieldManager=helm");
     player.create(helm, &path, &config_map("helm-values", "1"))?;
     player.create(helm, &format!("{SHOP}/secrets"), &release(1))?;

@@ -201,7 +201,11 @@ fn people(plane: &ControlPlane, player: &Player, ledger: &mut Ledger<'_>) -> Res
         None,
         &[&web[2]],
     )?;
-    act(&["rollout", "undo", "deployment", "web-3"], None, &[&web[2]])?;
+    act(
+        &["rollout", "undo", "deployment", "web-3"],
+        None,
+        &[&web[2]],
+    )?;
     act(
         &["expose", "deployment", "web-3", "--port=80"],
         None,
@@ -213,7 +217,13 @@ fn people(plane: &ControlPlane, player: &Player, ledger: &mut Ledger<'_>) -> Res
         &[&file("jobs.batch", "once")],
     )?;
     act(
-        &["create", "secret", "generic", "password", "--from-literal=a=b"],
+        &[
+            "create",
+            "secret",
+            "generic",
+            "password",
+            "--from-literal=a=b",
+        ],
         None,
         &[&file("secrets", "password")],
     )?;
@@ -287,10 +297,7 @@ fn tools(player: &Player, ledger: &mut Ledger<'_>) -> Result<()> {
     let path = format!("{APPS}/argo-app?fieldManager=argocd-controller");
     let patch = json!({ "spec": { "minReadySeconds": 0, "progressDeadlineSeconds": 300 } });
     player.strategic("argocd-controller", &path, &patch)?;
-    ledger.caused(
-        "argocd-controller patches",
-        &[&deployment_file("argo-app")],
-    )?;
+    ledger.caused("argocd-controller patches", &[&deployment_file("argo-app")])?;
 
     let helm = "Helm/3.18.0";
     for version in 2..4 {

@@ -132,7 +132,12 @@ pub(crate) const KINDS: [Noise; 25] = [
     noise("HPA steps", CONTROLLERS, "scale", autoscaler_step),
     noise("HPA status", CONTROLLERS, "status", autoscaler_status),
     noise("cainjector, webhook", INJECTOR, "", |s, n| {
-        inject(s, CA_INJECTOR, "validatingwebhookconfigurations/annotated", n)
+        inject(
+            s,
+            CA_INJECTOR,
+            "validatingwebhookconfigurations/annotated",
+            n,
+        )
     }),
     noise("istiod, webhook", "pilot-discovery", "", |s, n| {
         inject(s, ISTIOD, "mutatingwebhookconfigurations/istio-like", n)
@@ -145,7 +150,8 @@ pub(crate) const KINDS: [Noise; 25] = [
         |s, n| {
             let path = format!("{SHOP}/secrets/web-tls");
             let manager = "cert-manager-certificates-issuing";
-            s.player.apply(CERTIFICATES, manager, &path, &certificate(n))
+            s.player
+                .apply(CERTIFICATES, manager, &path, &certificate(n))
         },
     ),
     noise("signing requests", "kubelet", "", signing_request),
@@ -208,8 +214,8 @@ impl Tally {
         let noise = &KINDS[kind];
         self.counts[kind] += 1;
         let failed = |what: &str| Failure::new(format!("{}: {what}", noise.name));
-        let object = (noise.event)(stage, self.counts[kind])
-            .map_err(|error| failed(&error.to_string()))?;
+        let object =
+            (noise.event)(stage, self.counts[kind]).map_err(|error| failed(&error.to_string()))?;
         let version = object["metadata"]["resourceVersion"]
             .as_str()
             .ok_or_else(|| failed("an object without resourceVersion"))?;
@@ -303,7 +309,8 @@ fn pod_status(stage: &Stage, n: u32) -> Result<Value> {
 
 fn readiness_of(ready: bool, address: &str) -> Value {
     let status = if ready { "True" } else { "False" };
-    let condition = |kind: &str| json!({ "type": kind, "status": status, "lastTransitionTime": time(0) });
+    let condition =
+        |kind: &str| json!({ "type": kind, "status": status, "lastTransitionTime": time(0) });
     json!({ "status": {
         "phase": "Running", "hostIP": "192.0.2.10", "podIP": address, "podIPs": [{ "ip": address }],
         "conditions": [condition("Ready"), condition("ContainersReady")]
@@ -320,9 +327,9 @@ fn readiness(stage: &Stage, n: u32) -> Result<Value> {
     stage.player.strategic(KUBELET, &pod_path(&pod), &status)?;
     wait_for("the controllers", FOLLOWS, || {
         let slices = "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices";
-        let list = stage
-            .player
-            .get(&format!("{slices}?labelSelector=kubernetes.io%2Fservice-name%3Dsteady"))?;
+        let list = stage.player.get(&format!(
+            "{slices}?labelSelector=kubernetes.io%2Fservice-name%3Dsteady"
+        ))?;
         let Some(slice) = list["items"].get(0).cloned() else {
             return Ok(None);
         };
@@ -436,7 +443,10 @@ fn toggle_taint(stage: &Stage, agent: &str, key: &str, n: u32) -> Result<Value> 
     // The same node all the time, so that each event puts the taint or takes it away.
     let path = format!("/api/v1/nodes/{}", NODES[0]);
     stage.player.edit(agent, &path, |object| {
-        let mut taints = object["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        let mut taints = object["spec"]["taints"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
         taints.retain(|taint| taint["key"] != key);
         if !n.is_multiple_of(2) {
             let value = n.to_string();

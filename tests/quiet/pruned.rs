@@ -12,8 +12,7 @@ use libtest_mimic::Completion;
 use serde::Deserialize as _;
 use serde_json::Value;
 use strandline::filter::{
-    Action, Autoscaled, Context as Known, DigestKey, Rules, Selection, Step, TypePlan,
-    scale_target,
+    Action, Autoscaled, Context as Known, DigestKey, Rules, Selection, Step, TypePlan, scale_target,
 };
 use strandline::object::{ApiType, RawObject};
 use strandline::owners::is_interactive;
@@ -80,7 +79,10 @@ fn nothing_of_people(how: How) -> Outcome {
     assert!(audit.objects > applied.objects.len(), "{}", audit.objects);
     assert!(audit.pruned > 1_000, "{} leaves", audit.pruned);
     assert_eq!(
-        audit.excused.keys().any(|(rule, _)| rule == "applied-copies"),
+        audit
+            .excused
+            .keys()
+            .any(|(rule, _)| rule == "applied-copies"),
         how == How::ClientSide
     );
     assert!(
@@ -205,7 +207,10 @@ impl Audit {
             let place = at(&object.value, &hit.path);
             let place = place.ok_or_else(|| missing(&hit.path))?;
             leaves_below(place, &mut hit.path.clone(), &mut leaves);
-            removed += leaves.iter().filter(|leaf| holds(&object.value, leaf)).count();
+            removed += leaves
+                .iter()
+                .filter(|leaf| holds(&object.value, leaf))
+                .count();
             self.pruned += leaves.len();
             for leaf in leaves {
                 self.leaf(live, &key.to_string(), &leaf, hit.rule.as_str());
@@ -219,8 +224,9 @@ impl Audit {
         };
         let gone = count(&object.value) - count(&explanation.result);
         if gone != removed {
-            self.problems
-                .insert(format!("{key}: {gone} leaves are gone, {removed} explained"));
+            self.problems.insert(format!(
+                "{key}: {gone} leaves are gone, {removed} explained"
+            ));
         }
         Ok(())
     }
@@ -239,8 +245,9 @@ impl Audit {
             let key = (rule.to_owned(), path);
             *self.excused.entry(key).or_default() += 1;
         } else {
-            self.problems
-                .insert(format!("{object}: {rule} removes {path}, written by {owners:?}"));
+            self.problems.insert(format!(
+                "{object}: {rule} removes {path}, written by {owners:?}"
+            ));
         }
     }
 
@@ -282,7 +289,11 @@ fn types(player: &Player) -> Result<Vec<ApiType>> {
         .filter(|service| service["spec"]["service"].is_object())
         .filter_map(|service| service["spec"]["group"].as_str())
         .collect();
-    for group in player.get("/apis")?["groups"].as_array().into_iter().flatten() {
+    for group in player.get("/apis")?["groups"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let name = group["name"].as_str().unwrap_or_default();
         if aggregated.contains(name) {
             continue;
