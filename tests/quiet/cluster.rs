@@ -1,4 +1,4 @@
-//! The cluster before anybody records: what people and GitOps tools made, and its machines.
+//! The cluster before anybody records: what people and `GitOps` tools made, and its machines.
 
 use serde_json::{Value, json};
 
