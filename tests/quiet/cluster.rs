@@ -1,4 +1,4 @@
-//! The cluster before anybody records: what people and GitOps tools made, and its machines.
+//! The cluster before anybody records: what people and `GitOps` tools made, and its machines.
 
 use serde_json::{Value, json};
 
@@ -111,6 +111,11 @@ fn manifests() -> Value {
         config_map("marker", "x"),
         config_map("edited", "before"),
         config_map("doomed", "x"),
+        // With the first digest the key's fingerprint comes into the mirror's own file.
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "stringData": { "token": "t" },
+            "metadata": { "name": "first", "namespace": "shop" }
+        }),
         json!({
             "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
             "metadata": { "name": "steady", "namespace": "shop" },

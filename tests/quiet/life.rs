@@ -33,7 +33,8 @@ pub(crate) fn ordinary_life_is_quiet(plane: &ControlPlane) -> Outcome {
     let (kubelet, beside) = (Player::new(plane)?, stage.of_thread(Player::new(plane)?));
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let kubelets = scope.spawn(|| run_nodes(kubelet, &ended));
+        let until = &ended;
+        let kubelets = scope.spawn(move || run_nodes(&kubelet, until));
         let done = life(plane, &stage, beside);
         ended.store(true, Ordering::Release);
         let nodes = kubelets
@@ -45,12 +46,12 @@ pub(crate) fn ordinary_life_is_quiet(plane: &ControlPlane) -> Outcome {
     Ok(Completion::Completed)
 }
 
-fn run_nodes(player: Player, ended: &AtomicBool) -> Result<()> {
+fn run_nodes(player: &Player, ended: &AtomicBool) -> Result<()> {
     for round in 0.. {
         if ended.load(Ordering::Acquire) {
             break;
         }
-        kubelets(&player, round)?;
+        kubelets(player, round)?;
         // A pace, for the sake of the machine's other tests; nobody counts on it.
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -77,8 +78,10 @@ fn life(plane: &ControlPlane, stage: &Stage, beside: Stage) -> Result<()> {
 
     let ended = AtomicBool::new(false);
     let together = std::thread::scope(|scope| {
-        let others = scope.spawn(|| go_on(beside, tally, &ended));
-        let done = people(plane, player, &mut ledger)
+        let until = &ended;
+        let others = scope.spawn(move || go_on(&beside, tally, until));
+        let done = people(plane, &mut ledger)
+            .and_then(|()| administrators(plane, player, &mut ledger))
             .and_then(|()| tools(player, &mut ledger))
             .and_then(|()| rollouts(plane, player, &mut ledger));
         ended.store(true, Ordering::Release);
@@ -120,7 +123,7 @@ fn life(plane: &ControlPlane, stage: &Stage, beside: Stage) -> Result<()> {
 }
 
 /// All kinds in turn, until they are ended.
-fn go_on(stage: Stage, mut tally: Tally, ended: &AtomicBool) -> Result<Tally> {
+fn go_on(stage: &Stage, mut tally: Tally, ended: &AtomicBool) -> Result<Tally> {
     let kinds: Vec<usize> = (0..KINDS.len())
         .filter(|&kind| goes_on_beside_others(kind))
         .collect();
@@ -128,7 +131,7 @@ fn go_on(stage: Stage, mut tally: Tally, ended: &AtomicBool) -> Result<Tally> {
         if ended.load(Ordering::Acquire) {
             break;
         }
-        tally.play(&stage, kind)?;
+        tally.play(stage, kind)?;
     }
     Ok(tally)
 }
@@ -153,7 +156,7 @@ fn kubectl(plane: &ControlPlane, args: &[&str], stdin: Option<&Value>) -> Result
     kubectl.run()?.success().map(drop)
 }
 
-fn people(plane: &ControlPlane, player: &Player, ledger: &mut Ledger<'_>) -> Result<()> {
+fn people(plane: &ControlPlane, ledger: &mut Ledger<'_>) -> Result<()> {
     let mut act = |args: &[&str], stdin: Option<&Value>, files: &[&str]| -> Result<()> {
         kubectl(plane, args, stdin)?;
         ledger.caused(&format!("kubectl {}", args.join(" ")), files)
@@ -227,7 +230,14 @@ fn people(plane: &ControlPlane, player: &Player, ledger: &mut Ledger<'_>) -> Res
         None,
         &[&file("secrets", "password")],
     )?;
-    act(&["delete", "configmap", "doomed"], None, &[&note("doomed")])?;
+    act(&["delete", "configmap", "doomed"], None, &[&note("doomed")])
+}
+
+fn administrators(plane: &ControlPlane, player: &Player, ledger: &mut Ledger<'_>) -> Result<()> {
+    let mut act = |args: &[&str], stdin: Option<&Value>, files: &[&str]| -> Result<()> {
+        kubectl(plane, args, stdin)?;
+        ledger.caused(&format!("kubectl {}", args.join(" ")), files)
+    };
     // The controller of nodes follows with a taint.
     let node = "cluster/nodes/node-2.yaml";
     act(&["cordon", "node-2"], None, &[node])?;
@@ -321,7 +331,7 @@ fn tools(player: &Player, ledger: &mut Ledger<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Each is one commit, whatever the controllers make of it: ReplicaSets, Pods, status, a revision.
+/// Each is one commit, whatever the controllers make of it: `ReplicaSet`s, Pods, status, a revision.
 fn rollouts(plane: &ControlPlane, player: &Player, ledger: &mut Ledger<'_>) -> Result<()> {
     for round in 0..ROLLOUTS {
         for name in WEBS {

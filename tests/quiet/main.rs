@@ -1,4 +1,4 @@
-//! Ordinary life leaves no trace: commits come from what people and GitOps tools did, and rules
+//! Ordinary life leaves no trace: commits come from what people and `GitOps` tools did, and rules
 //! remove nothing that a person asked for without a word of it in `filters/core.yaml`.
 //!
 //! Needs the control plane with its controller manager; the second part the acid sets as well.

@@ -317,8 +317,8 @@ fn readiness_of(ready: bool, address: &str) -> Value {
     }})
 }
 
-/// A probe fails or succeeds; the real controllers follow in Endpoints, EndpointSlice, ReplicaSet,
-/// Deployment and PodDisruptionBudget.
+/// A probe fails or succeeds; the real controllers follow in the endpoints, the workload and its
+/// disruption budget.
 fn readiness(stage: &Stage, n: u32) -> Result<Value> {
     let ready = n.is_multiple_of(2);
     let pod = steady_pod(stage, 0)?;

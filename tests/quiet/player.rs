@@ -100,7 +100,7 @@ impl Player {
         self.send(agent, "PATCH", path, kind, Some(patch))
     }
 
-    /// A server-side apply that takes over what others own, as GitOps tools do.
+    /// A server-side apply that takes over what others own, as `GitOps` tools do.
     pub(crate) fn apply(
         &self,
         agent: &str,

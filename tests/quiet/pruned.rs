@@ -279,7 +279,7 @@ fn parse(live: &Value, api_type: &ApiType) -> Result<RawObject> {
 
 /// The types that can be listed, each in one version.
 fn types(player: &Player) -> Result<Vec<ApiType>> {
-    let mut versions = vec![("".to_owned(), "v1".to_owned(), "/api/v1".to_owned())];
+    let mut versions = vec![(String::new(), "v1".to_owned(), "/api/v1".to_owned())];
     // Groups of servers of their own: the acid sets bring one, and nobody runs it.
     let services = player.get("/apis/apiregistration.k8s.io/v1/apiservices")?;
     let aggregated: BTreeSet<&str> = services["items"]
