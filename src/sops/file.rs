@@ -35,7 +35,7 @@ pub fn digest_of(file: &[u8]) -> Option<&str> {
         .filter(|text| is_digest(text))
 }
 
-/// Whether a file is one that [`seal`](super::seal) wrote, and perhaps `sops` after it: it has our
+/// Whether a file is one that [`seal`](fn@super::seal) wrote, and perhaps `sops` after it: it has our
 /// comment and, at the top level, metadata of `sops`.
 ///
 /// Metadata alone does not count: some operators have objects with a field `sops` (`SopsSecret`).

@@ -1,6 +1,6 @@
 //! Files that the `sops` program reads and writes: values encrypted, keys readable.
 //!
-//! A [`seal`]ed file is one canonical YAML document behind a comment:
+//! A [sealed](fn@seal) file is one canonical YAML document behind a comment:
 //!
 //! ```yaml
 //! # strandline: hmac:0123456789abcdef0123456789abcdef
@@ -24,7 +24,7 @@
 //!
 //! The comment is the keyed digest of the plaintext, computed by the caller. It tells whether what
 //! is live is what the file holds, without any key of `sops`; nothing vouches for it, and
-//! [`open`] does not look at it. `sops` keeps comments, encrypts those inside encrypted mappings
+//! [`open`](fn@open) does not look at it. `sops` keeps comments, encrypts those inside encrypted mappings
 //! only, and leaves all of them out of its MAC.
 //!
 //! # The format

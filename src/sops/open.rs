@@ -16,7 +16,7 @@ const OTHER_RULES: [&str; 5] = [
     "encrypted_comment_regex",
 ];
 
-/// Decrypts a file that [`seal`](super::seal) or the `sops` program wrote under
+/// Decrypts a file that [`seal`](fn@super::seal) or the `sops` program wrote under
 /// `encrypted_regex: ^(data|stringData)$` for one of these identities, and checks its MAC.
 ///
 /// Returns the object, without the metadata. It holds the plaintext: overwrite what is not needed
