@@ -237,11 +237,28 @@ pub fn strip(resource: &str, object: &mut Value, key: &[u8]) {
     if resource == "persistentvolumeclaims" {
         strip_binding(object);
     }
+    if resource == "clusterroles.rbac.authorization.k8s.io" {
+        strip_gathered(object);
+    }
     for path in STRIPPED {
         remove(object, path);
     }
     if resource == "secrets" {
         digest(object, &namespace, &name, key);
+    }
+}
+
+/// Rules that the controller of aggregation gathered; they come again by themselves.
+fn strip_gathered(object: &mut Value) {
+    let entries = object["metadata"]["managedFields"].as_array();
+    let mut owners = entries
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry["fieldsV1"].get("f:rules").is_some());
+    let gathered = !object["aggregationRule"].is_null()
+        && owners.all(|entry| entry["manager"] == "clusterrole-aggregation-controller");
+    if gathered {
+        remove(object, &["rules"]);
     }
 }
 
