@@ -354,6 +354,9 @@ pub(crate) fn three_thousand_commits(plane: &ControlPlane) -> Outcome {
     plane.apply(&config_map("steady", "counter", "start"))?;
     let mirror = Mirror::new(plane)?;
     let recorder = mirror.record(&[
+        // Each change is to be a commit, however often an object changes.
+        "--damping",
+        "off",
         "--max-batch",
         "1",
         "--quiet-period",
