@@ -48,7 +48,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Guessed>, ObjectsError> {
 
 fn text_of(path: &Path) -> (String, io::Result<Vec<u8>>) {
     let mut text = Vec::new();
-    if path == "-" {
+    if path.as_os_str() == "-" {
         let read = io::stdin().lock().take(LONGEST).read_to_end(&mut text);
         return ("standard input".to_owned(), read.map(|_| text));
     }
