@@ -4,6 +4,9 @@
 //!
 //! ```text
 //!  API server ──list/watch──▶ cluster ──RawObject──▶ filter ──Value──▶ canonical ──YAML──▶ record ──Batch──▶ mirror ──ref──▶ remote
+//!                                                                                                  │ (read only)
+//!  files, Git refs, charts, Argo/Flux/Helm ──▶ drift::desired ──▶ drift::evaluate ◀── drift::live ◀┘ or cluster
+//!                                                                      └──▶ drift::report
 //! ```
 //!
 //! One way only: a room never calls back to the one that feeds it. `tests/layers.rs` holds the
@@ -21,6 +24,7 @@
 //! - [`record`]: the recorder: stages changes, decides when a batch closes, drives the mirror.
 //! - [`mirror`]: the Git store. The only one that knows `gix`.
 //! - [`restore`]: what to put back from a revision of the mirror, in which order, and doing it.
+//! - [`drift`]: what is live that the desired state does not know, and the reverse.
 //! - [`process`]: the only one that starts child processes.
 //! - [`remote`]: fetch, push and maintenance by the `git` program.
 //! - [`simulator`]: a small in-process API server for the demo and the tests.
@@ -31,6 +35,7 @@ pub mod canonical;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod drift;
 pub mod filter;
 pub mod mirror;
 pub mod object;

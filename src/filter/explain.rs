@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::apply::{Context, TypeRules, fits};
 use super::matching::Fit;
-use super::observe::{Action, Hit, Notes, Silent, Step};
+use super::observe::{Action, Hit, Notes, Silent};
 use super::path::Segment;
 use super::prune::ALWAYS;
 use super::redact::HIDDEN;
 use super::rules::RuleName;
-use crate::object::{ObjectKey, RawObject};
+use crate::object::{ObjectKey, RawObject, Step};
 
 /// What the rules make of one object, to be shown to a person.
 ///

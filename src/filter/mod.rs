@@ -43,7 +43,7 @@ pub use assemble::{RuleInfo, RuleLayer, Rules, RulesError, Selection, UserFile};
 pub use autoscale::{Autoscaled, ScaleTarget, is_autoscaler, scale_target};
 pub use digest::{DigestKey, DigestKeyError, is_redacted};
 pub use explain::Explanation;
-pub use observe::{Action, Hit, Step};
+pub use observe::{Action, Hit};
 pub use path::{FieldPath, FieldPathError, Segment};
 pub use plan::TypePlan;
 pub use presets::{Preset, presets};

@@ -17,11 +17,11 @@ use serde::de::{Deserializer, Error, Visitor};
 ///
 /// There is no `[0]`: after a removal the same position names another element, so a rule with one
 /// would not be idempotent.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FieldPath(Box<[Segment]>);
 
 /// One step of a [`FieldPath`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Segment {
     /// A field by its plain name: letters, digits, `_`, `-` and `$`.
     Field(Box<str>),
@@ -80,6 +80,11 @@ impl FieldPath {
                 expected,
             }),
         }
+    }
+
+    /// The path of these steps, from the object's root; `None` where there are none.
+    pub fn from_segments(segments: Vec<Segment>) -> Option<Self> {
+        (!segments.is_empty()).then(|| Self(segments.into()))
     }
 
     /// The steps, from the object's root; never empty.

@@ -10,9 +10,10 @@ use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::digest::{DigestKey, OMITTED, is_digest, is_redacted};
-use super::observe::{Action, Observer, Step};
+use super::observe::{Action, Observer};
 use super::path::{Quoted, Segment};
 use super::rules::{LargeText, RuleName, SecretMode, Target};
+use crate::object::Step;
 
 /// How a redacted string encodes its bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -10,7 +10,7 @@ use super::language::{
     WIDGETS, apply, assembled, become_of, refused, rules, secret, widget, with_file,
 };
 use super::*;
-use crate::object::RawObject;
+use crate::object::{RawObject, Step};
 
 fn explain(rules: &Rules, object: &Value) -> Explanation {
     let api_type = api_type(object);

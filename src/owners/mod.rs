@@ -9,13 +9,17 @@
 //! Pure: no I/O, no clock. The format:
 //! <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.
 
+mod deployers;
 mod fields;
 mod managers;
+mod shape;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use deployers::Deployers;
 pub use fields::{ManagedFields, ManagedFieldsError, Owned};
 pub use managers::{interactive_mark, is_interactive};
+pub use shape::{FieldWriter, Mask, MaskKind, PlaceOwners, Shape, Times};
 pub use writer::{Writer, last_writer, writers};

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tracing::warn;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::stage::{Content, Plaintext};
 use crate::canonical;
 use crate::mirror::BlobId;
-use crate::sops::{Recipients, SopsError, digest_of, is_sealed, seal};
+use crate::sops::{Recipients, SopsError, digest_of, is_sealed, seal, wipe};
 
 /// What is known of an object's encrypted file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,15 +162,6 @@ pub fn encrypt(
     let file = seal(&value, digest, recipients, &time.to_string(), random);
     wipe(&mut value);
     Ok(file?)
-}
-
-fn wipe(value: &mut Value) {
-    match value {
-        Value::String(text) => text.zeroize(),
-        Value::Array(list) => list.iter_mut().for_each(wipe),
-        Value::Object(map) => map.values_mut().for_each(wipe),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }
 
 /// Prepares two versions of an encrypted file to be compared for a commit message.

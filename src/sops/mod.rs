@@ -76,3 +76,4 @@ pub use file::{digest_of, is_sealed};
 pub use keys::{Identities, Recipients};
 pub use open::open;
 pub use seal::{holds_secrets, seal};
+pub use tree::wipe;

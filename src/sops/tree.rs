@@ -111,7 +111,7 @@ impl Mac {
 }
 
 /// Overwrites every text of a value.
-pub(super) fn wipe(value: &mut Value) {
+pub fn wipe(value: &mut Value) {
     match value {
         Value::String(text) => text.zeroize(),
         Value::Array(items) => items.iter_mut().for_each(wipe),

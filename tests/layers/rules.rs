@@ -74,7 +74,7 @@ const EVERY_ROOM: &[&str] = &[
 ///
 /// Of `sops`, all but the one file that wraps data keys with `age`, which draws from the operating
 /// system and can be given no other source.
-const PURE: [&str; 24] = [
+const PURE: [&str; 29] = [
     "object",
     "filter",
     "owners",
@@ -95,9 +95,14 @@ const PURE: [&str; 24] = [
     "record/recorder",
     "record/stage",
     "record/window",
+    "drift/accept",
     "drift/compare",
+    "drift/defaults",
+    "drift/evaluate",
+    "drift/live/mod",
     "drift/ownership",
     "drift/report",
+    "drift/schema",
     "restore/plan",
 ];
 

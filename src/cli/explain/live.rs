@@ -11,7 +11,7 @@ use crate::cluster::{
 };
 use crate::config::RecordSettings;
 use crate::filter::{Autoscaled, is_autoscaler, scale_target};
-use crate::object::{ApiType, RawObject};
+use crate::object::{ApiType, RawObject, resource_of_short_name};
 use crate::remote::last_message;
 
 /// The trailer that names damped objects.
@@ -102,10 +102,7 @@ fn damped<'m>(message: &'m str, path: &str) -> Option<&'m str> {
 /// The type that a person means: `deployment`, `deployments`, `deployments.apps`, `deploy`.
 fn type_of(found: &Discovered, kind: &str) -> Result<Arc<ApiType>, LiveError> {
     let lower = kind.to_lowercase();
-    let lower = SHORT_NAMES
-        .iter()
-        .find(|(short, _)| *short == lower)
-        .map_or(lower.as_str(), |(_, resource)| resource);
+    let lower = resource_of_short_name(&lower).unwrap_or(&lower);
     let (name, group) = lower
         .split_once('.')
         .map_or((lower, None), |(name, group)| (name, Some(group)));
@@ -130,30 +127,6 @@ fn type_of(found: &Discovered, kind: &str) -> Result<Arc<ApiType>, LiveError> {
         }),
     }
 }
-
-/// The short names that people use most, as `kubectl api-resources` lists them.
-const SHORT_NAMES: [(&str, &str); 20] = [
-    ("cj", "cronjobs"),
-    ("cm", "configmaps"),
-    ("crd", "customresourcedefinitions"),
-    ("deploy", "deployments"),
-    ("ds", "daemonsets"),
-    ("ep", "endpoints"),
-    ("hpa", "horizontalpodautoscalers"),
-    ("ing", "ingresses"),
-    ("netpol", "networkpolicies"),
-    ("no", "nodes"),
-    ("ns", "namespaces"),
-    ("pdb", "poddisruptionbudgets"),
-    ("po", "pods"),
-    ("pv", "persistentvolumes"),
-    ("pvc", "persistentvolumeclaims"),
-    ("rs", "replicasets"),
-    ("sa", "serviceaccounts"),
-    ("sc", "storageclasses"),
-    ("sts", "statefulsets"),
-    ("svc", "services"),
-];
 
 /// Reads every object of a type once, page by page; none is kept. Says why where it cannot.
 pub(super) async fn each(

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use crate::canonical;
-use crate::filter::{Action, Hit, RuleName, Step};
+use crate::filter::{Action, Hit, RuleName};
+use crate::object::Step;
 
 /// One line of an object, and what became of it.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::filter::LabelSelector;
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, resource_of_short_name};
 
 /// What is asked for; everything where it is empty.
 #[derive(Clone, Debug, Default)]
@@ -80,43 +80,10 @@ pub struct TypeNames {
     pub aliases: Vec<String>,
 }
 
-/// The short names of the built-in types, as `kubectl api-resources` lists them.
-const SHORT_NAMES: [(&str, &str); 27] = [
-    ("cj", "cronjobs"),
-    ("cm", "configmaps"),
-    ("crd", "customresourcedefinitions"),
-    ("crds", "customresourcedefinitions"),
-    ("deploy", "deployments"),
-    ("ds", "daemonsets"),
-    ("ep", "endpoints"),
-    ("hpa", "horizontalpodautoscalers"),
-    ("ing", "ingresses"),
-    ("limits", "limitranges"),
-    ("netpol", "networkpolicies"),
-    ("no", "nodes"),
-    ("ns", "namespaces"),
-    ("pc", "priorityclasses"),
-    ("pdb", "poddisruptionbudgets"),
-    ("po", "pods"),
-    ("pv", "persistentvolumes"),
-    ("pvc", "persistentvolumeclaims"),
-    ("quota", "resourcequotas"),
-    ("rc", "replicationcontrollers"),
-    ("rs", "replicasets"),
-    ("sa", "serviceaccounts"),
-    ("sc", "storageclasses"),
-    ("sts", "statefulsets"),
-    ("svc", "services"),
-    ("vac", "volumeattributesclasses"),
-    ("vap", "validatingadmissionpolicies"),
-];
-
 impl TypeNames {
     fn is_called(&self, wanted: &Wanted) -> bool {
         let name = &*wanted.kind;
-        let short = SHORT_NAMES
-            .iter()
-            .any(|(short, resource)| *short == name && *resource == self.resource);
+        let short = resource_of_short_name(name) == Some(&*self.resource);
         let called = self.resource == name
             || self.kind.eq_ignore_ascii_case(name)
             || short

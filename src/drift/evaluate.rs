@@ -1,0 +1,1 @@
+//! From two sides to one report. Pure.

@@ -1,0 +1,77 @@
+//! The live side: the cluster, or a mirror alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::desired::Identity;
+use super::report::LiveInfo;
+use super::schema::Schemas;
+use crate::filter::Rules;
+use crate::owners::{Shape, Times};
+
+/// One live object, after the filter.
+#[derive(Clone, Debug)]
+pub struct LiveObject {
+    /// The version that it was read at.
+    pub version: Box<str>,
+    /// What its file has.
+    pub value: Arc<Value>,
+    /// Who owns what of it.
+    pub shape: Arc<Shape>,
+    /// When its writers wrote.
+    pub times: Arc<Times>,
+    /// Its path in the mirror, below the prefix.
+    pub path: Box<str>,
+    /// It is in the middle of a rollout; known from the cluster alone.
+    pub rolling_out: bool,
+}
+
+/// A kind that the server serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedKind {
+    /// API group.
+    pub group: Box<str>,
+    /// Kind.
+    pub kind: Box<str>,
+    /// Plural resource name.
+    pub resource: Box<str>,
+    /// Versions, the one that is read first.
+    pub versions: Vec<Box<str>>,
+    /// Whether its objects lie in namespaces.
+    pub namespaced: bool,
+    /// Whether its objects are on the live side.
+    pub coverage: Coverage,
+}
+
+/// Whether a type's objects are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// All of them that the rules keep.
+    Complete,
+    /// None: this rule drops the type.
+    Dropped(Box<str>),
+    /// Nothing is known, for this reason.
+    Unknown(Box<str>),
+}
+
+/// Everything that is live.
+pub struct Live {
+    /// What the report says of it.
+    pub info: LiveInfo,
+    /// The objects.
+    pub objects: BTreeMap<Identity, LiveObject>,
+    /// What is served, by group and kind.
+    pub kinds: BTreeMap<(Box<str>, Box<str>), ServedKind>,
+    /// The types' schemas.
+    pub schemas: Schemas,
+    /// The server's minor version; `None` where it is not known.
+    pub minor: Option<u32>,
+    /// The rules that the live side went through.
+    pub rules: Arc<Rules>,
+    /// Namespaces that are read; all where there are none.
+    pub namespaces: Vec<String>,
+    /// What is not known beyond types: each makes the report incomplete.
+    pub blind_spots: Vec<String>,
+}
