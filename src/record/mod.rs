@@ -38,6 +38,6 @@ pub use metrics::Metrics;
 pub use pipeline::Pipeline;
 pub use recorder::RecorderOptions;
 pub use sealing::{SealError, encrypt};
-pub use stage::{Content, Plaintext, Staged};
+pub use stage::{Content, Plaintext, SidecarFile, Staged};
 pub use supervisor::ReadPlan;
 pub use window::WindowOptions;

@@ -84,6 +84,7 @@ impl Pipeline {
             managed_fields: object.managed_fields,
             replicas,
             scales,
+            sidecar: None,
         })
     }
 

@@ -452,6 +452,7 @@ impl Recorder {
             managed_fields,
             replicas,
             scales,
+            sidecar: _,
         } = staged;
         if let Some(seen) = &mut state.listing {
             seen.insert(path.clone());

@@ -28,6 +28,17 @@ pub struct Staged {
     pub replicas: Option<i64>,
     /// The workload that the object scales, where it is an autoscaler.
     pub scales: Option<ScaleTarget>,
+    /// What the sidecar holds of the object; `None` where it has no file.
+    pub sidecar: Option<SidecarFile>,
+}
+
+/// What the sidecar holds of one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SidecarFile {
+    /// [`Shape::encode`](crate::owners::Shape::encode).
+    pub owners: Vec<u8>,
+    /// [`Times::encode`](crate::owners::Times::encode).
+    pub times: Vec<u8>,
 }
 
 impl Staged {

@@ -12,9 +12,9 @@ use libtest_mimic::Completion;
 use serde::Deserialize as _;
 use serde_json::Value;
 use strandline::filter::{
-    Action, Autoscaled, Context as Known, DigestKey, Rules, Selection, Step, TypePlan, scale_target,
+    Action, Autoscaled, Context as Known, DigestKey, Rules, Selection, TypePlan, scale_target,
 };
-use strandline::object::{ApiType, RawObject};
+use strandline::object::{ApiType, RawObject, Step};
 use strandline::owners::is_interactive;
 
 use crate::ledger::report;

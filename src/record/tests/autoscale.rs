@@ -57,6 +57,7 @@ fn autoscaler(name: &str) -> ObjectKey {
 fn names(workload: &str, by: &str) -> Input {
     let staged = Staged {
         scales: Some(target(workload)),
+        sidecar: None,
         ..staged(autoscaler(by), workload)
     };
     Input::Staged(AUTOSCALERS, staged)

@@ -84,6 +84,7 @@ fn staged(key: ObjectKey, text: &str) -> Staged {
         managed_fields: None,
         replicas: None,
         scales: None,
+        sidecar: None,
     }
 }
 

@@ -50,6 +50,7 @@ fn arrive(rig: &mut Rig, sealed: &mut SealedFiles, key: &ObjectKey, value: &str)
         managed_fields: None,
         replicas: None,
         scales: None,
+        sidecar: None,
     };
     rig.step(Input::Staged(CONFIG_MAPS, staged));
     found == Find::New
