@@ -258,9 +258,17 @@ impl RecordSettings {
             repository: Repository::parse(repository.map_or(DEFAULT_REPOSITORY, String::as_str))?,
             prefix: Prefix::new(prefix.map_or("", String::as_str)).map_err(ConfigError::Prefix)?,
             remote: remote(args, file, push_interval)?,
-            kubeconfig: args.kubeconfig.clone().or_else(|| file.kubeconfig.clone()),
+            kubeconfig: args
+                .cluster
+                .kubeconfig
+                .clone()
+                .or_else(|| file.kubeconfig.clone()),
             kubeconfig_search: kubeconfig_search(),
-            context: args.context.clone().or_else(|| file.context.clone()),
+            context: args
+                .cluster
+                .context
+                .clone()
+                .or_else(|| file.context.clone()),
             namespaces,
             digest_key_file: args
                 .digest_key_file
@@ -469,7 +477,10 @@ pub fn wants_no_color() -> bool {
         || env::var_os("TERM").is_some_and(|value| value == "dumb")
 }
 
-fn in_file(setting: &'static str, value: Option<&String>) -> Result<Option<Duration>, ConfigError> {
+pub(super) fn in_file(
+    setting: &'static str,
+    value: Option<&String>,
+) -> Result<Option<Duration>, ConfigError> {
     let Some(value) = value else { return Ok(None) };
     parse_duration(value)
         .map(Some)
