@@ -6,6 +6,7 @@ mod demo;
 mod drift;
 mod dry_run;
 mod explain;
+mod facts;
 mod objects;
 mod output;
 mod progress;

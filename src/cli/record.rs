@@ -94,6 +94,7 @@ pub(super) async fn run_recording(
         identity,
         plan,
         options,
+        selection,
     } = Session::start(settings, resume).await?;
     let head = mirror.head().map(|head| head.commit_id);
     let (commits, newest) = watch::channel(head);

@@ -1,6 +1,6 @@
 //! The server's schemas: <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-v3>.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -52,5 +52,63 @@ impl Cluster {
     /// One document, by the address that [`Cluster::openapi_index`] gives.
     pub async fn openapi(&self, address: &str) -> Result<Bytes, ApiError> {
         self.get_bytes(address).await
+    }
+}
+
+/// Which API services the aggregator made by itself, for which types.
+#[derive(Deserialize)]
+struct ApiServices {
+    #[serde(default)]
+    items: Vec<ApiService>,
+}
+
+#[derive(Deserialize)]
+struct ApiService {
+    metadata: ApiServiceMetadata,
+    spec: ApiServiceSpec,
+}
+
+#[derive(Deserialize)]
+struct ApiServiceMetadata {
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct ApiServiceSpec {
+    #[serde(default)]
+    group: String,
+    version: String,
+}
+
+impl Cluster {
+    /// The groups and versions of which every type is a custom resource, as
+    /// [`Cluster::openapi_index`] names them: their schemas are those of their CRDs.
+    ///
+    /// The aggregator labels `onstart` what the API server itself serves, and `true` what comes
+    /// from CRDs:
+    /// <https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/kube-aggregator/pkg/controllers/autoregister/autoregister_controller.go>.
+    pub async fn custom_groups(&self) -> Result<BTreeSet<String>, ApiError> {
+        const PATH: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
+        let body = self.get_bytes(PATH).await?;
+        let services: ApiServices = serde_json::from_slice(&body).map_err(|error| ApiError {
+            method: "GET",
+            path: PATH.to_owned(),
+            failure: Failure::Garbled,
+            reason: error.to_string(),
+        })?;
+        Ok(services
+            .items
+            .into_iter()
+            .filter(|service| {
+                let label = "kube-aggregator.kubernetes.io/automanaged";
+                service
+                    .metadata
+                    .labels
+                    .get(label)
+                    .is_some_and(|made| made == "true")
+            })
+            .map(|service| format!("apis/{}/{}", service.spec.group, service.spec.version))
+            .collect())
     }
 }

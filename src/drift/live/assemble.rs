@@ -1,15 +1,15 @@
 //! Recorded files, their sidecar files and the cluster's facts into one live side.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::super::desired::Identity;
 use super::super::report::LiveInfo;
-use super::super::schema::{Schemas, from_crd};
+use super::super::schema::from_crd;
 use super::facts::{is_definition, minor_of};
-use super::{Coverage, Facts, Live, LiveObject, ServedKind};
+use super::{Coverage, Facts, KindFact, Live, LiveObject, ServedKind};
 use crate::canonical;
 use crate::filter::{Rules, RulesError, TypePlan};
 use crate::object::ApiType;
@@ -66,7 +66,7 @@ pub fn assemble(
             Err(reason) => blind_spots.push(format!("{path}: {reason}")),
         }
     }
-    let kinds = kinds(facts, &rules, &schemas);
+    let kinds = kinds(facts, &rules, &objects);
     for (group, why) in facts
         .coverage
         .unknown
@@ -148,16 +148,12 @@ fn identity_of(object: &Value) -> Option<Identity> {
 fn kinds(
     facts: &Facts,
     rules: &Rules,
-    schemas: &Schemas,
+    objects: &BTreeMap<Identity, LiveObject>,
 ) -> BTreeMap<(Box<str>, Box<str>), ServedKind> {
-    let unknown_groups: HashSet<&str> = facts
-        .cluster
-        .unknown_groups
-        .iter()
-        .map(|group| &**group)
-        .collect();
+    // Discovery may be behind the CRDs, and a CRD behind discovery: the server's word goes last.
+    let defined = objects.values().filter_map(|object| defined(&object.value));
     let mut kinds = BTreeMap::new();
-    for fact in &facts.cluster.kinds {
+    for fact in defined.chain(facts.cluster.kinds.iter().cloned()) {
         let Some(version) = fact.versions.first() else {
             continue;
         };
@@ -168,27 +164,46 @@ fn kinds(
             kind: fact.kind.clone(),
             namespaced: fact.namespaced,
         };
-        let name = api_type.resource_and_group();
         let coverage = if let TypePlan::Dropped { rule } = rules.plan(&api_type) {
             Coverage::Dropped(rule.as_str().into())
-        } else if let Some(why) = facts.coverage.unknown.get(&name) {
+        } else if let Some(why) = facts.coverage.unknown.get(&api_type.resource_and_group()) {
             Coverage::Unknown(why.as_str().into())
-        } else if unknown_groups.contains(&*fact.group) {
+        } else if facts.cluster.unknown_groups.contains(&fact.group) {
             Coverage::Unknown("its API server is away".into())
         } else {
             Coverage::Complete
         };
+        let name = (fact.group.clone(), fact.kind.clone());
         let kind = ServedKind {
-            group: fact.group.clone(),
-            kind: fact.kind.clone(),
-            resource: fact.resource.clone(),
-            versions: fact.versions.clone(),
+            group: fact.group,
+            kind: fact.kind,
+            resource: fact.resource,
+            versions: fact.versions,
             namespaced: fact.namespaced,
             coverage,
         };
-        kinds.insert((fact.group.clone(), fact.kind.clone()), kind);
+        kinds.insert(name, kind);
     }
-    // Discovery may be behind the CRDs.
-    let _ = schemas;
     kinds
+}
+
+/// The kind that a `CustomResourceDefinition` defines.
+fn defined(object: &Value) -> Option<KindFact> {
+    if !is_definition(object) {
+        return None;
+    }
+    let spec = object.get("spec")?;
+    let text = |pointer: &str| spec.pointer(pointer).and_then(Value::as_str);
+    let versions = spec.get("versions")?.as_array()?;
+    let served = versions
+        .iter()
+        .filter(|version| version.get("served") == Some(&Value::Bool(true)))
+        .filter_map(|version| version.get("name")?.as_str());
+    Some(KindFact {
+        group: text("/group")?.into(),
+        kind: text("/names/kind")?.into(),
+        resource: text("/names/plural")?.into(),
+        versions: served.map(Into::into).collect(),
+        namespaced: text("/scope")? == "Namespaced",
+    })
 }

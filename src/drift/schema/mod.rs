@@ -259,8 +259,3 @@ impl<'s> Node<'s> {
         self.outer.open || self.inner.open || self.inner.kind == Kind::Any
     }
 }
-
-/// The types of every version of a `CustomResourceDefinition`.
-pub fn from_crd(_crd: &Value) -> Schemas {
-    Schemas::default()
-}
