@@ -440,7 +440,7 @@ fn child<'a, K: PartialEq + Clone>(children: &'a mut Vec<(K, Tree)>, key: &K) ->
 
 impl Segment {
     /// Whether this segment means `element` of a list.
-    pub(super) fn selects(&self, element: &Value) -> bool {
+    pub fn selects(&self, element: &Value) -> bool {
         match self {
             Self::Any => true,
             Self::Item(value) => is_text(element, value),

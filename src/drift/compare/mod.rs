@@ -4,12 +4,16 @@
 //! come [`Difference`]s, the smallest places that differ: a scalar, an empty object, an atomic list,
 //! or an element of a map-like list or set that only one side has.
 
+mod places;
+
 use serde_json::Value;
 
 use super::defaults::Tables;
 use super::schema::Node;
 use crate::filter::FieldPath;
 use crate::object::Step;
+
+pub use places::{covers, covers_path, path_of};
 
 /// The two sides.
 #[derive(Clone, Copy)]
