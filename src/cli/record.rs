@@ -196,6 +196,22 @@ pub(super) fn maintenance_of(repository: PathBuf) -> Maintain {
     })
 }
 
+/// Shows how far a recording is, and nothing else.
+pub(super) async fn show_progress(mut inbox: mpsc::Receiver<Report>, output: Output) {
+    let mut progress = SyncProgress::start(&output);
+    while let Some(report) = inbox.recv().await {
+        match report {
+            Report::Progress {
+                delivered,
+                feeds,
+                waiting,
+            } => progress.update(delivered, feeds, waiting),
+            Report::Synced { .. } => progress.finish(),
+            Report::Committed { .. } | Report::WouldCommit { .. } => {}
+        }
+    }
+}
+
 /// Shows what a recording reports.
 pub(super) async fn show(mut inbox: mpsc::Receiver<Report>, output: Output) {
     let mut progress = SyncProgress::start(&output);

@@ -95,7 +95,7 @@ struct RuleFacts {
 }
 
 /// What the recorder knows of its own gaps.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CoverageFacts {
     /// Types and groups (`*.group`) of which nothing is known, and why.
