@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::drift::live::RecordedFile;
 use crate::mirror::{
-    Attachment, BlobId, Commit, CommitId, Committed, Head, Index, MirrorError, Store, TreeId,
+    Attachment, BlobId, Commit, CommitId, Committed, Head, Index, MirrorError, SidecarBlobs,
+    Store, TreeId,
 };
 
 /// What was recorded.
@@ -13,6 +14,7 @@ use crate::mirror::{
 struct Contents {
     blobs: HashMap<BlobId, Vec<u8>>,
     files: BTreeMap<String, BlobId>,
+    sidecar: HashMap<Arc<str>, SidecarBlobs>,
 }
 
 /// Takes what a recorder writes; clones share it.
@@ -28,16 +30,28 @@ impl MemoryStore {
     /// Every file that was recorded, taken out.
     pub(super) fn take(&self) -> Vec<RecordedFile> {
         self.with(|contents| {
-            let files = std::mem::take(&mut contents.files);
-            let blobs = &mut contents.blobs;
+            let Contents {
+                blobs,
+                files,
+                sidecar,
+            } = std::mem::take(contents);
+            // Objects of one shape share its bytes.
+            let shapes: HashMap<BlobId, Arc<[u8]>> = sidecar
+                .values()
+                .flat_map(|side| [Some(side.owners), side.times])
+                .flatten()
+                .filter_map(|id| Some((id, blobs.get(&id)?.as_slice().into())))
+                .collect();
             files
                 .into_iter()
                 .filter_map(|(path, blob_id)| {
+                    let side = sidecar.get(path.as_str());
+                    let shared = |id: BlobId| shapes.get(&id).cloned();
                     Some(RecordedFile {
                         bytes: blobs.get(&blob_id)?.clone(),
+                        owners: side.and_then(|side| shared(side.owners)),
+                        times: side.and_then(|side| side.times).and_then(shared),
                         path: path.into(),
-                        owners: None,
-                        times: None,
                     })
                 })
                 .collect()
@@ -75,9 +89,17 @@ impl Store for MemoryStore {
                     None => contents.files.remove(path),
                 };
             }
+            for (path, blobs) in commit.sidecar.iter().flat_map(|side| &side.objects) {
+                match blobs {
+                    Some(blobs) => contents.sidecar.insert(path.clone(), *blobs),
+                    None => contents.sidecar.remove(path),
+                };
+            }
         });
         Ok(Some(Committed {
             commit_id: CommitId([0; 20]),
+            branch_moved: true,
+            in_step: true,
             tree_id: TreeId([0; 20]),
             objects_written: commit.changes.len(),
             bytes_written: 0,
