@@ -22,7 +22,7 @@ pub use openapi::from_openapi;
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// What the server sent for `/openapi/v3` cannot be read.
-    #[error("not an OpenAPI v3 document: {0}; is the server behind a proxy that answers itself?")]
+    #[error("not an OpenAPI v3 document; is the server behind a proxy that answers itself?")]
     NotOpenApi(#[source] serde_json::Error),
 }
 
