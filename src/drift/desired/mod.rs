@@ -1,5 +1,7 @@
 //! The desired side: where it comes from, and how Kubernetes reads it.
 
+pub mod auto;
+
 use std::sync::Arc;
 
 use serde_json::Value;
