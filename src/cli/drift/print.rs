@@ -2,13 +2,18 @@
 
 use super::Exit;
 use crate::config::{FailOn, OutputFormat};
-use crate::drift::report::{FieldClass, ObjectClass, Options, Report, json, text};
+use crate::drift::report::{
+    FieldClass, ObjectClass, Options, Report, json, junit, markdown, sarif, text,
+};
 
 /// The report in a format.
 pub(super) fn render(report: &Report, format: OutputFormat, options: &Options) -> String {
     match format {
         OutputFormat::Json => json::render(report),
-        _ => text::render(report, options),
+        OutputFormat::Text => text::render(report, options),
+        OutputFormat::Markdown => markdown::render(report, options),
+        OutputFormat::Sarif => sarif::render(report, options),
+        OutputFormat::Junit => junit::render(report, options),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The report as JSON, in the form that `report.schema.json` describes.
 
-use super::Report;
+use super::{Report, escape};
+
+/// What the document is like: JSON Schema 2020-12.
+pub const JSON_SCHEMA: &str = include_str!("report.schema.json");
 
 /// One document, indented, with a line break at its end; all that the report has, what rules hide
 /// included.
@@ -19,8 +22,5 @@ pub fn render(report: &Report) -> String {
             field.live = None;
         }
     }
-    // Only maps with keys that are no text could fail, and a report has none.
-    let mut text = serde_json::to_string_pretty(&shown).unwrap_or_default();
-    text.push('\n');
-    text
+    escape::json(&shown)
 }

@@ -6,9 +6,19 @@
 
 mod escape;
 pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod sarif;
 mod tell;
 pub mod text;
 mod values;
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
