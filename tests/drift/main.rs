@@ -1,0 +1,2 @@
+//! Drift on a real cluster.
+fn main() {}
