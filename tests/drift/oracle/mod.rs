@@ -58,6 +58,8 @@ pub(crate) enum Class {
     Removed,
     Added,
     PendingRemoval,
+    Pending,
+    Dropped,
     Ignored,
 }
 

@@ -98,19 +98,19 @@ impl Schemas {
 
 impl<'a> Node<'a> {
     fn below(self, place: Option<&'a Value>) -> Self {
-        let reference = place.and_then(|place| {
-            let direct = place["$ref"].as_str();
-            direct.or_else(|| place["allOf"][0]["$ref"].as_str())
-        });
-        let target = match reference.and_then(|name| name.strip_prefix(REF)) {
-            Some(name) => self.types.and_then(|types| types.get(name)),
-            None => place,
-        };
-        Node {
+        let node = Node {
             place,
-            target,
+            target: place,
             metadata: None,
             ..self
+        };
+        let name = node.reference().and_then(|name| name.strip_prefix(REF));
+        match name {
+            Some(name) => Node {
+                target: self.types.and_then(|types| types.get(name)),
+                ..node
+            },
+            None => node,
         }
     }
 
@@ -152,6 +152,13 @@ impl<'a> Node<'a> {
     pub(crate) fn says(self, word: &str) -> Option<&'a Value> {
         let said = self.place.and_then(|place| place.get(word));
         said.or_else(|| self.target.and_then(|target| target.get(word)))
+    }
+
+    /// The name of the type that the place refers to.
+    pub(crate) fn reference(self) -> Option<&'a str> {
+        let place = self.place?;
+        let direct = place["$ref"].as_str();
+        direct.or_else(|| place["allOf"][0]["$ref"].as_str())
     }
 
     /// The default that is published.
