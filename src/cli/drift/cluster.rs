@@ -18,7 +18,7 @@ use crate::drift::live::{CoverageFacts, Facts, Live, assemble};
 use crate::drift::report::LiveInfo;
 use crate::filter::DigestKey;
 use crate::record::{
-    Identity, Metrics, ReadPlan, Recording, RecorderOptions, Until, WindowOptions, record,
+    Identity, Metrics, ReadPlan, RecorderOptions, Recording, Until, WindowOptions, record,
 };
 use crate::telemetry::clock;
 
@@ -87,7 +87,14 @@ pub(super) async fn read(
         ruling.selection.clone(),
     );
     let (summary, files) = tokio::join!(
-        record(cluster.clone(), store.clone(), recording, reports, commits, stopped),
+        record(
+            cluster.clone(),
+            store.clone(),
+            recording,
+            reports,
+            commits,
+            stopped
+        ),
         gatherer.gather(),
     );
     // Ends when the recording has dropped its side.

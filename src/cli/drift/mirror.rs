@@ -86,7 +86,10 @@ pub(super) fn read(
     };
     let mut sides = HashMap::new();
     sidecar.for_each(|path, owners, times| {
-        sides.insert(Box::<str>::from(path), (share(owners), times.map(&mut share)));
+        sides.insert(
+            Box::<str>::from(path),
+            (share(owners), times.map(&mut share)),
+        );
     })?;
     let mut files = Vec::new();
     for entry in snapshot.index()?.iter() {
@@ -111,7 +114,11 @@ pub(super) fn read(
         commit: Some(head.commit_id.to_string()),
         ..LiveInfo::default()
     };
-    let as_of = as_of.or_else(|| Timestamp::from_second(head.committed_at).ok().map(|t| t.to_string()));
+    let as_of = as_of.or_else(|| {
+        Timestamp::from_second(head.committed_at)
+            .ok()
+            .map(|t| t.to_string())
+    });
     Ok(Read {
         live: assemble(files, &facts, info, as_of)?,
         stale,
@@ -122,7 +129,8 @@ pub(super) fn read(
 fn stale(heard: Option<&str>, limit: Duration, now: Timestamp) -> Option<String> {
     let Some(heard) = heard else {
         return Some(
-            "nobody has said when this mirror's recorder was last alive: is one running?".to_owned(),
+            "nobody has said when this mirror's recorder was last alive: is one running?"
+                .to_owned(),
         );
     };
     let Ok(time) = heard.parse::<Timestamp>() else {

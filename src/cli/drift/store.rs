@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::drift::live::RecordedFile;
 use crate::mirror::{
-    Attachment, BlobId, Commit, CommitId, Committed, Head, Index, MirrorError, SidecarBlobs,
-    Store, TreeId,
+    Attachment, BlobId, Commit, CommitId, Committed, Head, Index, MirrorError, SidecarBlobs, Store,
+    TreeId,
 };
 
 /// What was recorded.

@@ -2,12 +2,14 @@
 
 use serde_json::Value;
 
-use super::super::accept::{self, Ignored};
+use super::super::accept::Ignored;
 use super::super::desired::Identity;
 use super::super::live::LiveObject;
 use super::super::report::ObjectClass;
+use super::temporary as accept;
 use super::{Evaluator, Judged};
 use crate::object::system_made;
+use crate::owners::Role;
 
 /// Namespaces that every cluster has:
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces>.
@@ -68,9 +70,12 @@ impl Evaluator<'_> {
     fn only_trusted_writers(&self, live: &LiveObject) -> bool {
         let writers = &live.shape.writers;
         !writers.is_empty()
-            && writers
+            && self
+                .question
+                .deployers
+                .of_object(&live.shape)
                 .iter()
-                .all(|writer| self.question.deployers.is_trusted(writer))
+                .all(|role| *role == Role::Controller)
     }
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::super::accept::{self, Ignored};
+use super::super::accept::Ignored;
 use super::super::compare::{Difference, Relation, Sides, compare};
 use super::super::desired::{Identity, Manifest};
 use super::super::live::LiveObject;
-use super::super::ownership::judge;
+use super::super::ownership::{ObjectFacts, judge_in};
 use super::super::report::{FieldClass, FieldReport, ObjectClass, Severity};
 use super::desired_side::Filtered;
+use super::temporary as accept;
 use super::{Evaluator, Judged, Place, class_of, group_version};
 use crate::object::Step;
 use crate::owners::{Mask, MaskKind};
@@ -185,7 +186,11 @@ impl Evaluator<'_> {
         {
             return;
         }
-        let judgement = judge(&difference, &live.shape, self.question.deployers);
+        let about = ObjectFacts {
+            group: Some(&identity.group),
+            kind: Some(&identity.kind),
+        };
+        let judgement = judge_in(about, &difference, &live.shape, self.question.deployers);
         let Some(mut class) = judgement.class else {
             return;
         };
@@ -200,7 +205,7 @@ impl Evaluator<'_> {
             }
         }
         if class != FieldClass::Ignored
-            && let Some(ignore) = self.ignore_for(identity, place.0, live, &difference, class)
+            && let Some(ignore) = self.ignore_for(identity, place, live, &difference, class)
         {
             class = FieldClass::Ignored;
             rule = Some(ignore);
@@ -254,12 +259,13 @@ impl Evaluator<'_> {
     fn ignore_for(
         &self,
         identity: &Identity,
-        source: usize,
+        place: Place,
         live: &LiveObject,
         difference: &Difference,
         class: FieldClass,
     ) -> Option<String> {
-        let own = &self.question.desired[source].ignores;
+        let own = &self.question.desired[place.0].ignores;
+        let manifest = self.manifest(place);
         let rules = own.iter().chain(self.question.ignores);
         let mut fitting = rules.filter(|rule| accept::fits(rule, identity, Some(&live.value)));
         fitting
@@ -273,9 +279,9 @@ impl Evaluator<'_> {
                         manager.is_some_and(|manager| managers.iter().any(|one| one == manager))
                     })
                 }
-                Ignored::Paths(places) => {
-                    places.iter().any(|place| accept::names(place, difference))
-                }
+                Ignored::Paths(places) => places
+                    .iter()
+                    .any(|place| accept::names(place, difference, &manifest.value, &live.value)),
             })
             .map(accept::shown)
     }

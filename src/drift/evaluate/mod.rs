@@ -7,6 +7,7 @@ mod desired_side;
 mod extra;
 mod fields;
 mod tally;
+mod temporary;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -45,6 +46,8 @@ pub struct Question<'a> {
     pub selector: Option<&'a LabelSelector>,
     /// Why the live side is too old to say anything of now.
     pub stale: Option<&'a str>,
+    /// Objects that are in sync are listed too.
+    pub show_in_sync: bool,
 }
 
 /// Where a manifest is: its source, and its place there.

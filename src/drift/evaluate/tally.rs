@@ -12,6 +12,7 @@ pub struct Tally {
     report: Report,
     ignored: BTreeMap<String, (usize, usize)>,
     order: BTreeMap<String, usize>,
+    show_in_sync: bool,
 }
 
 impl Tally {
@@ -70,6 +71,7 @@ impl Tally {
             report,
             ignored: BTreeMap::new(),
             order,
+            show_in_sync: question.show_in_sync,
         }
     }
 
@@ -91,7 +93,9 @@ impl Tally {
                 .incomplete
                 .push(format!("{}: {reason}", name_of(&judged.report)));
         }
-        self.report.objects.push(judged.report);
+        if judged.report.class != ObjectClass::InSync || self.show_in_sync {
+            self.report.objects.push(judged.report);
+        }
     }
 
     /// The report.
