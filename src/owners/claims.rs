@@ -369,11 +369,7 @@ impl<'a> Fields<'_, 'a, '_> {
         }
     }
 
-    fn field<A: MapAccess<'a>>(
-        &mut self,
-        name: Cow<'a, str>,
-        map: &mut A,
-    ) -> Result<(), A::Error> {
+    fn field<A: MapAccess<'a>>(&mut self, name: Cow<'a, str>, map: &mut A) -> Result<(), A::Error> {
         if self.skip_status && name == "status" {
             map.next_value::<IgnoredAny>()?;
             return Ok(());

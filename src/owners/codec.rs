@@ -39,12 +39,7 @@ impl Shape {
         let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);
         if !self.writers.is_empty() {
             let writer = |w: &FieldWriter| {
-                json!([
-                    &*w.manager,
-                    &*w.operation,
-                    &*w.subresource,
-                    &*w.api_version
-                ])
+                json!([&*w.manager, &*w.operation, &*w.subresource, &*w.api_version])
             };
             put("w", self.writers.iter().map(writer).collect());
         }
@@ -139,7 +134,8 @@ fn encode_owners(owners: &Owners) -> Value {
     match owners {
         Owners::All(mark) => (*mark).into(),
         Owners::Map(children) => {
-            let child = |(key, child): (&Box<str>, &Owners)| (key.to_string(), encode_owners(child));
+            let child =
+                |(key, child): (&Box<str>, &Owners)| (key.to_string(), encode_owners(child));
             Value::Object(children.iter().map(child).collect())
         }
         Owners::List(elements) => elements.iter().map(encode_owners).collect(),
@@ -226,5 +222,7 @@ fn decode_writer(value: &Value) -> Option<FieldWriter> {
 }
 
 fn index(value: &Value) -> Option<usize> {
-    value.as_u64().and_then(|number| usize::try_from(number).ok())
+    value
+        .as_u64()
+        .and_then(|number| usize::try_from(number).ok())
 }

@@ -163,8 +163,7 @@ const OUR_RESTORE: &str = "kubectl-strandline-restore";
 /// `kubectl` in a terminal, and counts.
 pub fn is_interactive(manager: &str) -> bool {
     let row = Managers::embedded().find(manager, |_| true);
-    manager != OUR_RESTORE
-        && row.is_some_and(|row| matches!(row.role, Role::Human | Role::Client))
+    manager != OUR_RESTORE && row.is_some_and(|row| matches!(row.role, Role::Human | Role::Client))
 }
 
 #[derive(Deserialize)]

@@ -267,7 +267,10 @@ impl<'a> Reading<'a> {
             .iter()
             .map(|(writer, bit)| {
                 let time = &heads[*bit].time;
-                let shown = matches!(role(writer), Role::Human | Role::Client | Role::Other | Role::Unknown);
+                let shown = matches!(
+                    role(writer),
+                    Role::Human | Role::Client | Role::Other | Role::Unknown
+                );
                 (shown && !time.is_empty()).then(|| (**time).into())
             })
             .collect();

@@ -38,11 +38,12 @@ const fn known(of: &'static str, path: &'static str, when: If, see: &'static str
 }
 
 const ARGO: &str = "https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/";
-const FLUX: &str = "https://fluxcd.io/flux/components/kustomize/kustomizations/#role-based-access-control";
+const FLUX: &str =
+    "https://fluxcd.io/flux/components/kustomize/kustomizations/#role-based-access-control";
 const HELM: &str = "https://helm.sh/docs/chart_best_practices/labels/";
-const SERVICE: &str = "https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/";
-const WEBHOOKS: &str =
-    "https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#contacting-the-webhook";
+const SERVICE: &str =
+    "https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/";
+const WEBHOOKS: &str = "https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#contacting-the-webhook";
 
 /// The table.
 #[rustfmt::skip]
@@ -104,7 +105,10 @@ pub(super) fn is_known(
     unowned: bool,
 ) -> bool {
     static PATHS: LazyLock<Vec<Option<FieldPath>>> = LazyLock::new(|| {
-        KNOWN.iter().map(|known| FieldPath::parse(known.path).ok()).collect()
+        KNOWN
+            .iter()
+            .map(|known| FieldPath::parse(known.path).ok())
+            .collect()
     });
     KNOWN.iter().zip(PATHS.iter()).any(|(known, path)| {
         let by = match known.when {

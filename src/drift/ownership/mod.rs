@@ -117,7 +117,10 @@ pub fn judge_in(
             Role::Controller => Rank::Trusted,
         })
     };
-    let ranked = owners.writers.iter().filter_map(|at| Some((rank(at)?, *at)));
+    let ranked = owners
+        .writers
+        .iter()
+        .filter_map(|at| Some((rank(at)?, *at)));
     // Of two of one rank the first by name.
     let highest = ranked.max_by_key(|&(rank, at)| (rank, std::cmp::Reverse(at)));
     let named = highest.filter(|(rank, _)| *rank != Rank::Unknown);
@@ -126,7 +129,12 @@ pub fn judge_in(
         return Judgement::new(class, Severity::Warning, writer);
     }
     let rank = highest.map(|(rank, _)| rank);
-    if known::is_known(object, difference, rank == Some(Rank::Human), rank.is_none()) {
+    if known::is_known(
+        object,
+        difference,
+        rank == Some(Rank::Human),
+        rank.is_none(),
+    ) {
         return Judgement::nothing(writer);
     }
     let added = |severity| Judgement::new(FieldClass::Added, severity, writer);
