@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use strandline::canonical;
 use strandline::cluster::{Cluster, ListMode, Metrics, ReflectorOptions};
 use strandline::filter::{DigestKey, Rules};
-use strandline::mirror::{Author, BlobId, Mirror, MirrorOptions};
+use strandline::mirror::{Author, BlobId, Heads, Mirror, MirrorOptions};
 use strandline::object::Prefix;
 use strandline::record::{
-    Identity, Metrics as RecorderMetrics, ReadPlan, RecorderOptions, Recording, Summary, Until,
-    WindowOptions, record,
+    Facts, Identity, Metrics as RecorderMetrics, ReadPlan, RecorderOptions, Recording, Summary,
+    Until, WindowOptions, record,
 };
 use strandline::simulator::{
     Failure as Fails, Fault, Refusal, Simulator, SimulatorOptions, Storm, Verb,
@@ -118,14 +118,15 @@ impl Rig {
             dry_run: false,
             maintain: None,
             metrics: self.counts.clone(),
+            facts: watch::channel(Facts::default()).1,
         };
         let (stop, stopped) = watch::channel(false);
         let (reports, mut inbox) = mpsc::channel(64);
         tokio::spawn(async move { while inbox.recv().await.is_some() {} });
-        let (commits, _) = watch::channel(None);
+        let (heads, _) = watch::channel(Heads::default());
         let cluster = self.cluster.clone();
         let task = tokio::spawn(async move {
-            record(cluster, mirror, recording, reports, commits, stopped)
+            record(cluster, mirror, recording, reports, heads, stopped)
                 .await
                 .context("record")
         });
