@@ -10,13 +10,12 @@ use tracing::{debug, info, warn};
 
 use super::output::{Output, Style};
 use super::progress::SyncProgress;
-use super::push::Pusher;
+use super::push::{Pusher, names};
 use super::session::{Resume, Session};
 use super::{Exit, Failure};
 use crate::config::{RecordArgs, RecordSettings};
 use crate::filter::{RuleName, Rules};
-use crate::mirror::Store as _;
-use crate::record::{Maintain, Metrics, Recording, Report, Summary, Until, record};
+use crate::record::{Facts, Maintain, Metrics, Recording, Report, Summary, Until, record};
 use crate::remote::maintenance;
 use crate::telemetry::clock::unix_seconds;
 use crate::telemetry::{encode, registry};
@@ -90,14 +89,13 @@ pub(super) async fn run_recording(
         cluster,
         mirror,
         remote,
-        remote_head,
+        theirs,
         identity,
         plan,
         options,
         selection,
     } = Session::start(settings, resume).await?;
-    let head = mirror.head().map(|head| head.commit_id);
-    let (commits, newest) = watch::channel(head);
+    let (heads, newest) = watch::channel(mirror.heads()?);
     let (finish, finished) = watch::channel(false);
     let repository = settings.repository.path.clone();
     let pusher = remote.map(|remote| {
@@ -108,7 +106,8 @@ pub(super) async fn run_recording(
                 .remote
                 .as_ref()
                 .map_or(Duration::ZERO, |r| r.push_interval),
-            expected: remote_head,
+            names: names(settings),
+            theirs,
         };
         tokio::spawn(pusher.run(newest, finished))
     });
@@ -123,19 +122,12 @@ pub(super) async fn run_recording(
         dry_run: false,
         maintain: Some(maintenance_of(repository)),
         metrics: recorded_metrics.clone(),
+        facts: watch::channel(Facts::default()).1,
     };
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(show(inbox, output.clone()));
     let unmatched = tokio::spawn(warn_of_unmatched(recording.plan.rules.clone()));
-    let recorded = record(
-        cluster.clone(),
-        mirror,
-        recording,
-        reports,
-        commits,
-        stopped,
-    )
-    .await;
+    let recorded = record(cluster.clone(), mirror, recording, reports, heads, stopped).await;
     unmatched.abort();
     finish.send_replace(true);
     let push_failed = match pusher {

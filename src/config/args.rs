@@ -304,6 +304,17 @@ pub struct SourceArgs {
     #[arg(long, value_name = "DURATION", env = "STRANDLINE_REMOTE_TIMEOUT", value_parser = duration, help_heading = "Remote")]
     pub remote_timeout: Option<Duration>,
 
+    /// Where on the remote the refs of the sidecar go; below refs/heads/ where it takes branches
+    /// alone.
+    #[arg(
+        long,
+        help = "Where on the remote the refs of the sidecar go [default: refs/strandline]",
+        value_name = "PREFIX",
+        env = "STRANDLINE_SIDECAR_REFS",
+        help_heading = "Remote"
+    )]
+    pub sidecar_refs: Option<String>,
+
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,

@@ -24,6 +24,7 @@ pub(super) struct ConfigFile {
     pub(super) credential_helper: Option<String>,
     pub(super) remote_timeout: Option<String>,
     pub(super) push_interval: Option<String>,
+    pub(super) sidecar_refs: Option<String>,
     pub(super) kubeconfig: Option<PathBuf>,
     pub(super) context: Option<String>,
     pub(super) namespaces: Vec<String>,

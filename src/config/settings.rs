@@ -103,6 +103,8 @@ pub struct RemoteSettings {
     pub push_interval: Duration,
     /// How long one fetch or push may take.
     pub timeout: Duration,
+    /// What the names of the sidecar's refs on it begin with.
+    pub sidecar_refs: String,
 }
 
 /// Author and committer of our commits.
@@ -427,7 +429,26 @@ fn remote(
         push_options: push_options.clone(),
         push_interval: push_interval.unwrap_or(Duration::from_secs(10)),
         timeout: timeout.unwrap_or(Duration::from_secs(120)),
+        sidecar_refs: sidecar_refs(args.sidecar_refs.as_ref().or(file.sidecar_refs.as_ref()))?,
     }))
+}
+
+/// Where the sidecar's refs go unless it is said.
+const DEFAULT_SIDECAR_REFS: &str = "refs/strandline";
+
+/// What the names of the sidecar's refs begin with.
+pub(super) fn sidecar_refs(given: Option<&String>) -> Result<String, ConfigError> {
+    let prefix = given.map_or(DEFAULT_SIDECAR_REFS, |text| text.trim_end_matches('/'));
+    let rest = prefix.strip_prefix("refs/").unwrap_or_default();
+    // `refs/heads` itself would take the names of the user's branches.
+    if !is_branch_name(rest) || matches!(rest, "heads" | "tags" | "remotes" | "notes") {
+        return Err(ConfigError::Value {
+            setting: "sidecarRefs",
+            value: prefix.to_owned(),
+            reason: "not the beginning of refs' names, such as refs/heads/strandline".to_owned(),
+        });
+    }
+    Ok(prefix.to_owned())
 }
 
 /// A password in a URL would end up in logs and process lists.
