@@ -64,6 +64,7 @@ var dependent = map[string]bool{
 	"io.k8s.api.core.v1.Container imagePullPolicy":                         true,
 	"io.k8s.api.core.v1.EphemeralContainer imagePullPolicy":                true,
 	"io.k8s.api.core.v1.ImageVolumeSource pullPolicy":                      true,
+	"io.k8s.api.core.v1.ServicePort targetPort":                            true,
 	"io.k8s.api.core.v1.ServiceSpec internalTrafficPolicy":                 true,
 	"io.k8s.api.core.v1.Volume emptyDir":                                   true,
 	"io.k8s.api.networking.v1.NetworkPolicySpec policyTypes":               true,
@@ -275,20 +276,22 @@ func (g *generator) compare(kind, path string, before, after reflect.Value) {
 			switch {
 			case !b.IsZero():
 				g.compare(kind, place, b, a)
-			case a.IsZero() && f.goType.Kind() == reflect.Struct:
-				g.compare(kind, place, b, a)
 			case f.goType == reflect.TypeFor[*metav1.Time](), dependent[key]:
+			case a.IsZero() && isObject(f.goType):
+				g.compare(kind, place, b, a)
+			case a.IsZero() && f.goType.Kind() == reflect.Struct && !slices.Contains(f.options, "omitzero"):
+				// A scalar that is a struct in Go is written even when it is zero: "0" of a Quantity.
+				if value := written(a); value != "null" {
+					g.seen[key]++
+					g.found = append(g.found, found{kind, place, nameOf(t), f.name, value})
+				}
 			case a.IsZero(), isWrittenAsNothing(f, a):
 				g.seen[key]++
 			case f.goType.Kind() == reflect.Struct && isObject(f.goType):
 				g.compare(kind, place, b, a)
 			default:
 				g.seen[key]++
-				value, err := json.Marshal(a.Interface())
-				if err != nil {
-					panic(err)
-				}
-				g.found = append(g.found, found{kind, place, nameOf(t), f.name, string(value)})
+				g.found = append(g.found, found{kind, place, nameOf(t), f.name, written(a)})
 			}
 		}
 	}
@@ -298,6 +301,14 @@ func (g *generator) compare(kind, path string, before, after reflect.Value) {
 func isWrittenAsNothing(f field, v reflect.Value) bool {
 	kind := v.Kind()
 	return (kind == reflect.Map || kind == reflect.Slice) && v.Len() == 0 && slices.Contains(f.options, "omitempty")
+}
+
+func written(v reflect.Value) string {
+	value, err := json.Marshal(v.Interface())
+	if err != nil {
+		panic(err)
+	}
+	return string(value)
 }
 
 func (g *generator) tables(minor int) tables {

@@ -20,6 +20,18 @@ pub(super) fn before(name: &str, object: &mut Fields) {
                 job(spec);
             }
         }
+        // The old form of a target, which stands in an annotation where it is none of the CPU
+        // (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/apis/autoscaling/v1/conversion.go>).
+        "autoscaling.v1.HorizontalPodAutoscaler" => {
+            const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
+            let annotations = object
+                .get("metadata")
+                .and_then(|all| all.get("annotations"));
+            let elsewhere = annotations.is_some_and(|all| all.get(METRICS).is_some());
+            if let Some(spec) = part(object, "spec").filter(|_| !elsewhere) {
+                put(spec, "targetCPUUtilizationPercentage", || 80);
+            }
+        }
         "core.v1.ReplicationController" => {
             labels_of_template(object);
             let labels = template_labels(object);
