@@ -51,12 +51,18 @@ static SCHEMA: LazyLock<Schemas> = LazyLock::new(|| {
         })),
         ..Type::default()
     };
+    let owners = Type {
+        kind: Kind::List,
+        list: ListType::Map(OWNER_KEYS.to_vec()),
+        ..Type::default()
+    };
     let metadata = Type {
         kind: Kind::Object,
         fields: BTreeMap::from([
             ("annotations".into(), texts()),
             ("labels".into(), texts()),
             ("finalizers".into(), finalizers),
+            ("ownerReferences".into(), owners),
         ]),
         ..Type::default()
     };

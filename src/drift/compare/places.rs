@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::schema::{ListType, Node};
-use super::Difference;
+use super::{Difference, metadata};
 use crate::filter::{FieldPath, Segment};
 use crate::object::Step;
 
@@ -74,7 +74,7 @@ impl Difference {
     }
 }
 
-/// The path of the place `at` of `value`; `None` for the object's root.
+/// The path of the place `at` of the object `value`, as differences spell it; `None` for the root.
 ///
 /// Elements of a map-like list by their keys, of a set by their value. What has neither name nor
 /// key, such as an element of an atomic list or of a list without a known type, ends the path at
@@ -82,12 +82,15 @@ impl Difference {
 pub fn path_of(value: &Value, schema: Option<Node<'_>>, at: &[Step]) -> Option<FieldPath> {
     let mut segments = Vec::with_capacity(at.len());
     let (mut value, mut node) = (Some(value), schema);
-    for step in at {
+    for (depth, step) in at.iter().enumerate() {
         match step {
             Step::Key(key) => {
                 segments.push(Segment::of_key(key));
                 value = value.and_then(|value| value.as_object()?.get(&**key));
-                node = node.and_then(|node| node.field(key));
+                node = match &**key {
+                    "metadata" if depth == 0 => metadata::schema(),
+                    key => node.and_then(|node| node.field(key)),
+                };
             }
             Step::Index(index) => {
                 value = value.and_then(|value| value.as_array()?.get(*index));
