@@ -35,6 +35,8 @@ mod golden;
 #[cfg(test)]
 mod language;
 #[cfg(test)]
+mod owned;
+#[cfg(test)]
 mod sets;
 #[cfg(test)]
 mod tests;

@@ -13,11 +13,12 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::shape::{DEEPEST, FieldWriter, Mark, Mask, MaskKind, Owners, Shape, Times};
 use crate::object::Step;
 
+/// Begins an [`Owners::Element`].
 const ELEMENT: &str = "e";
 
 impl Times {
@@ -35,36 +36,40 @@ impl Times {
 impl Shape {
     /// Canonical JSON: equal shapes are equal bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Map::new();
-        let mut put = |key: &str, value: Value| out.insert(key.to_owned(), value);
-        if !self.writers.is_empty() {
-            let writer = |w: &FieldWriter| {
-                json!([&*w.manager, &*w.operation, &*w.subresource, &*w.api_version])
-            };
-            put("w", self.writers.iter().map(writer).collect());
-        }
-        if !self.marks.is_empty() {
-            put("s", self.marks.iter().map(encode_mark).collect());
-        }
-        if let Some(owners) = &self.owners {
-            put("o", encode_owners(owners));
+        let mut out = Out(Vec::with_capacity(512));
+        out.byte(b'{');
+        if self.has_last_applied {
+            out.field("l");
+            out.raw("true");
         }
         if !self.masks.is_empty() {
-            put("m", self.masks.iter().map(encode_mask).collect());
+            out.field("m");
+            out.list(&self.masks, Out::mask);
         }
-        for (key, holds) in [
-            ("t", self.terminating),
-            ("l", self.has_last_applied),
-            ("u", self.unreadable),
-        ] {
-            if holds {
-                put(key, true.into());
-            }
+        if let Some(owners) = &self.owners {
+            out.field("o");
+            out.owners(owners);
         }
         if let Some(reported) = &self.reported {
-            put("r", reported.clone());
+            out.field("r");
+            out.raw(&reported.to_string());
         }
-        Value::Object(out).to_string().into_bytes()
+        if !self.marks.is_empty() {
+            out.field("s");
+            out.list(&self.marks, Out::mark);
+        }
+        for (key, holds) in [("t", self.terminating), ("u", self.unreadable)] {
+            if holds {
+                out.field(key);
+                out.raw("true");
+            }
+        }
+        if !self.writers.is_empty() {
+            out.field("w");
+            out.list(&self.writers, Out::writer);
+        }
+        out.byte(b'}');
+        out.0
     }
 
     /// Reads what [`Shape::encode`] wrote; `None` for anything else.
@@ -112,10 +117,119 @@ fn within(owners: &Owners, marks: usize) -> bool {
     }
 }
 
-fn encode_mark(mark: &Mark) -> Value {
-    let applied = mark.in_last_applied.then(|| Value::from(-1));
-    let writers = mark.writers.iter().map(|&writer| Value::from(writer));
-    applied.into_iter().chain(writers).collect()
+/// Writes JSON without building it first: one shape for each object that is read.
+struct Out(Vec<u8>);
+
+impl Out {
+    fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+        if text.bytes().all(plain) {
+            self.byte(b'"');
+            self.raw(text);
+            self.byte(b'"');
+        } else {
+            self.raw(&Value::from(text).to_string());
+        }
+    }
+
+    fn number(&mut self, number: usize) {
+        if let Ok(digit @ 0..=9) = u8::try_from(number) {
+            self.byte(b'0' + digit);
+        } else {
+            self.raw(&number.to_string());
+        }
+    }
+
+    /// A key of the outermost object.
+    fn field(&mut self, key: &str) {
+        if self.0.len() > 1 {
+            self.byte(b',');
+        }
+        self.text(key);
+        self.byte(b':');
+    }
+
+    fn list<T>(&mut self, of: &[T], write: impl Fn(&mut Self, &T)) {
+        self.byte(b'[');
+        for (at, one) in of.iter().enumerate() {
+            if at > 0 {
+                self.byte(b',');
+            }
+            write(self, one);
+        }
+        self.byte(b']');
+    }
+
+    fn writer(&mut self, writer: &FieldWriter) {
+        let texts = [
+            &writer.manager,
+            &writer.operation,
+            &writer.subresource,
+            &writer.api_version,
+        ];
+        self.list(&texts, |out, text| out.text(text));
+    }
+
+    fn mark(&mut self, mark: &Mark) {
+        if !mark.in_last_applied {
+            return self.list(&mark.writers, |out, &writer| out.number(writer));
+        }
+        self.raw("[-1");
+        for &writer in &mark.writers {
+            self.byte(b',');
+            self.number(writer);
+        }
+        self.byte(b']');
+    }
+
+    fn owners(&mut self, owners: &Owners) {
+        match owners {
+            Owners::All(mark) => self.number(*mark),
+            Owners::Map(children) => {
+                self.byte(b'{');
+                for (at, (key, child)) in children.iter().enumerate() {
+                    if at > 0 {
+                        self.byte(b',');
+                    }
+                    self.text(key);
+                    self.byte(b':');
+                    self.owners(child);
+                }
+                self.byte(b'}');
+            }
+            Owners::List(elements) => self.list(elements, Self::owners),
+            Owners::Element(mark, below) => {
+                self.raw("[\"e\",");
+                self.number(*mark);
+                self.byte(b',');
+                self.owners(below);
+                self.byte(b']');
+            }
+        }
+    }
+
+    fn mask(&mut self, mask: &Mask) {
+        self.byte(b'[');
+        self.list(&mask.path, |out, step| match step {
+            Step::Key(key) => out.text(key),
+            Step::Index(index) => out.number(*index),
+        });
+        self.raw(match mask.kind {
+            MaskKind::Pruned => ",\"p\",",
+            MaskKind::Allocated => ",\"a\",",
+            MaskKind::Redacted => ",\"r\",",
+        });
+        self.text(&mask.rule);
+        self.byte(b']');
+    }
 }
 
 fn decode_mark(value: &Value) -> Option<Mark> {
@@ -128,19 +242,6 @@ fn decode_mark(value: &Value) -> Option<Mark> {
             .collect::<Option<_>>()?,
         in_last_applied,
     })
-}
-
-fn encode_owners(owners: &Owners) -> Value {
-    match owners {
-        Owners::All(mark) => (*mark).into(),
-        Owners::Map(children) => {
-            let child =
-                |(key, child): (&Box<str>, &Owners)| (key.to_string(), encode_owners(child));
-            Value::Object(children.iter().map(child).collect())
-        }
-        Owners::List(elements) => elements.iter().map(encode_owners).collect(),
-        Owners::Element(mark, below) => json!([ELEMENT, mark, encode_owners(below)]),
-    }
 }
 
 fn decode_owners(value: Value, depth: usize) -> Option<Owners> {
@@ -173,20 +274,6 @@ fn decode_owners(value: Value, depth: usize) -> Option<Owners> {
         }
         _ => return None,
     })
-}
-
-fn encode_mask(mask: &Mask) -> Value {
-    let step = |step: &Step| match step {
-        Step::Key(key) => Value::from(&**key),
-        Step::Index(index) => (*index).into(),
-    };
-    let path: Vec<Value> = mask.path.iter().map(step).collect();
-    let kind = match mask.kind {
-        MaskKind::Pruned => "p",
-        MaskKind::Allocated => "a",
-        MaskKind::Redacted => "r",
-    };
-    json!([path, kind, &*mask.rule])
 }
 
 fn decode_mask(value: &Value) -> Option<Mask> {

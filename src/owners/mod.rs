@@ -21,6 +21,8 @@ mod shape;
 mod writer;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod shape_tests;
 #[cfg(test)]
 mod tests;

@@ -35,7 +35,12 @@ impl Moves {
     /// position before of each element after.
     pub fn sorted(&mut self, path: &[Step], order: &[usize]) {
         let live = self.live_path(path);
-        let moves = self.make(&live);
+        self.order_at(&live, order);
+    }
+
+    /// The same; `path` is of the live object.
+    pub(super) fn order_at(&mut self, path: &[Step], order: &[usize]) {
+        let moves = self.make(path);
         let order = order.iter().map(|&at| moves.live(at)).collect();
         moves.order = Some(order);
     }

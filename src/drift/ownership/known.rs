@@ -25,6 +25,10 @@ pub(super) struct Known {
     pub(super) path: &'static str,
     pub(super) when: If,
     /// Who writes it.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for the reader, and held by a test")
+    )]
     pub(super) see: &'static str,
 }
 
