@@ -5,7 +5,9 @@
 
 mod fetch;
 mod files;
+mod git;
 mod read;
+mod render;
 mod secrets;
 mod source;
 #[cfg(test)]
@@ -22,7 +24,9 @@ use crate::object::Step;
 use crate::owners::FieldWriter;
 
 pub use fetch::{RenderContext, read_source};
+pub use git::{GitAccess, GitError, Revision};
 pub use read::{Read, read};
+pub use render::RenderError;
 pub use secrets::is_encrypted;
 pub use source::{GitPlace, HelmOptions, Source, SourceError, SourceKind, Tree};
 
