@@ -37,7 +37,7 @@ pub struct Auto {
     /// The sources, each name once.
     pub found: Vec<Found>,
     /// What tools hide whatever the source: kinds that Argo CD is told not to see, objects that are
-    /// marked as nobody's.
+    /// marked as nobody's, what Helm's hooks made. Beyond the sources' own.
     pub ignores: Vec<Ignore>,
     /// What a report must say and nothing can be done about: rules that are not honoured, sources
     /// of other clusters, suspended ones.
