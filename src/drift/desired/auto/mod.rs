@@ -13,6 +13,7 @@ mod flux;
 mod helm;
 mod jq;
 mod kustomize;
+mod read;
 mod settings;
 mod target;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::owners::FieldWriter;
 
 pub use helm::{ReleaseError, Releases, StoredRelease};
 pub use kustomize::Edits;
+pub use read::{MARKERS, Reading, Tree, read};
 
 /// What the live side says of the desired one.
 #[derive(Debug, Default)]

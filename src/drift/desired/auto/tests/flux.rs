@@ -300,15 +300,11 @@ fn long_names_are_shortened_as_helm_controller_does() {
 
 fn edited(edits: &Edits, yaml: &str) -> Vec<Value> {
     let documents = canonical::read_all(yaml.as_bytes()).expect("the test's YAML");
-    let manifests = documents.into_iter().map(|document| Manifest {
-        value: document.value,
-        file: "f".into(),
-        line: 1,
-        text: None,
-        keys_only: None,
-    });
+    let manifests = documents
+        .into_iter()
+        .map(|document| Manifest::new(document.value, "f".into(), 1));
     let mut manifests: Vec<Manifest> = manifests.collect();
-    edits.apply(&mut manifests, |_, kind| {
+    edits.apply(&mut manifests, &|_, kind| {
         Some(!CLUSTER_SCOPED.contains(&kind))
     });
     manifests

@@ -3,6 +3,7 @@
 mod argo;
 mod flux;
 mod helm;
+mod read;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
