@@ -372,7 +372,7 @@ fn release(
     let owns = |identity: &Identity, _: &LiveObject| owned.contains(identity);
     target::read(&rule, rules, live, &owns, &mut ignores, &mut auto.warnings);
     let release = helm::of_flux(live, releases, &storage, &name);
-    ignores.extend(release.ignores);
+    auto.ignores.extend(release.ignores);
     owned.extend(release.owned);
     auto.found.push(Found {
         name: format!("flux-helm:{}", qualified(identity)),

@@ -30,8 +30,8 @@ use crate::drift::desired::Identity;
 const SECRET_TYPE: &str = "helm.sh/release.v1";
 const DEPLOYED: &str = "deployed";
 const UNINSTALLED: &str = "uninstalled";
-/// Most that one release may unpack to. Helm stores at most 1 MiB packed.
-const LARGEST: u64 = 64 << 20;
+/// Most that one release may unpack to. Kubernetes takes at most 1 MiB packed.
+const LARGEST: u64 = 32 << 20;
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
 /// Names that a message lists.
 const SHOWN: usize = 5;
@@ -194,6 +194,7 @@ struct ChartFile {
 /// What a release desires, and what it brought besides.
 pub(super) struct Unpacked {
     pub(super) fetch: Fetch,
+    /// What it brought that is not desired, and no surprise.
     pub(super) ignores: Vec<Ignore>,
     pub(super) owned: Vec<Identity>,
     pub(super) namespace: Option<String>,
@@ -315,7 +316,8 @@ fn identities<'a>(
     documents.into_iter().filter_map(move |document| {
         let mut identity = identity_of(&document.value, Some(namespace))?;
         let kind = (identity.group.clone(), identity.kind.clone());
-        if live.kinds.get(&kind).is_some_and(|kind| !kind.namespaced) {
+        let in_cluster = live.kinds.get(&kind).is_some_and(|kind| !kind.namespaced);
+        if in_cluster || &*identity.kind == "CustomResourceDefinition" {
             identity.namespace = None;
         }
         Some(identity)
@@ -380,6 +382,7 @@ pub(super) fn find(
         if matches!(unpacked.fetch, Fetch::Unknown(_)) {
             owned.extend(owned_by(live, &release_namespace, name));
         }
+        auto.ignores.extend(unpacked.ignores);
         auto.found.push(Found {
             name: format!("helm:{namespace}/{name}"),
             kind: "helm-release",
@@ -387,7 +390,7 @@ pub(super) fn find(
             fetches: vec![unpacked.fetch],
             namespace: Some(release_namespace.into()),
             edits: Edits::default(),
-            ignores: unpacked.ignores,
+            ignores: Vec::new(),
             owned: owned.into_iter().collect(),
             deployers: Vec::new(),
             object: None,

@@ -26,7 +26,7 @@ impl Edits {
     pub fn apply(
         &self,
         manifests: &mut [Manifest],
-        namespaced: impl Fn(&str, &str) -> Option<bool>,
+        namespaced: &dyn Fn(&str, &str) -> Option<bool>,
     ) {
         if let Some(namespace) = &self.namespace {
             move_to(namespace, manifests, namespaced);
@@ -69,7 +69,7 @@ fn map_at<'a>(object: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<String
 fn move_to(
     namespace: &str,
     manifests: &mut [Manifest],
-    namespaced: impl Fn(&str, &str) -> Option<bool>,
+    namespaced: &dyn Fn(&str, &str) -> Option<bool>,
 ) {
     // What is referred to by name and moves: references to these move with them.
     let moved: BTreeSet<(String, String)> = manifests

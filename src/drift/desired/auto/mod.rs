@@ -13,6 +13,7 @@ mod flux;
 mod helm;
 mod jq;
 mod kustomize;
+mod read;
 mod settings;
 mod target;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::owners::FieldWriter;
 
 pub use helm::{ReleaseError, Releases, StoredRelease};
 pub use kustomize::Edits;
+pub use read::{MARKERS, Reading, Tree, read};
 
 /// What the live side says of the desired one.
 #[derive(Debug, Default)]
@@ -37,7 +39,7 @@ pub struct Auto {
     /// The sources, each name once.
     pub found: Vec<Found>,
     /// What tools hide whatever the source: kinds that Argo CD is told not to see, objects that are
-    /// marked as nobody's.
+    /// marked as nobody's, what Helm's hooks made. Beyond the sources' own.
     pub ignores: Vec<Ignore>,
     /// What a report must say and nothing can be done about: rules that are not honoured, sources
     /// of other clusters, suspended ones.
