@@ -94,6 +94,7 @@ pub(super) async fn run_recording(
         identity,
         plan,
         options,
+        selection,
     } = Session::start(settings, resume).await?;
     let head = mirror.head().map(|head| head.commit_id);
     let (commits, newest) = watch::channel(head);
@@ -193,6 +194,22 @@ pub(super) fn maintenance_of(repository: PathBuf) -> Maintain {
                 .map_err(|failure| super::output::chain(&failure))
         })
     })
+}
+
+/// Shows how far a recording is, and nothing else.
+pub(super) async fn show_progress(mut inbox: mpsc::Receiver<Report>, output: Output) {
+    let mut progress = SyncProgress::start(&output);
+    while let Some(report) = inbox.recv().await {
+        match report {
+            Report::Progress {
+                delivered,
+                feeds,
+                waiting,
+            } => progress.update(delivered, feeds, waiting),
+            Report::Synced { .. } => progress.finish(),
+            Report::Committed { .. } | Report::WouldCommit { .. } => {}
+        }
+    }
 }
 
 /// Shows what a recording reports.

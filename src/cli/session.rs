@@ -14,7 +14,7 @@ use super::Failure;
 use super::rules::Ruling;
 use crate::cluster::{Cluster, ConnectOptions, ListMode, ReflectorOptions};
 use crate::config::{ListModeChoice, RecordSettings, Switch};
-use crate::filter::{DigestKey, DigestKeyError};
+use crate::filter::{DigestKey, DigestKeyError, Selection};
 use crate::mirror::{Author, IDENTITY_FILE, Mirror, MirrorOptions, Store};
 use crate::record::{
     CURSOR_REF, Identity, ReadPlan, RecorderOptions, WindowOptions, cursor_valid_for, read_cursor,
@@ -82,6 +82,8 @@ pub(super) struct Session {
     pub(super) identity: Identity,
     pub(super) plan: ReadPlan,
     pub(super) options: RecorderOptions,
+    /// What the rules were put together from.
+    pub(super) selection: Selection,
 }
 
 pub(super) fn connect_options(settings: &RecordSettings) -> ConnectOptions {
@@ -135,7 +137,11 @@ impl Session {
     /// Connects, opens the mirror, and brings it and its remote together.
     pub(super) async fn start(settings: &RecordSettings, resume: Resume) -> Result<Self, Failure> {
         // Nothing is asked of anybody with half a set of rules.
-        let Ruling { rules, recipients } = Ruling::read(&settings.rules)?;
+        let Ruling {
+            rules,
+            selection,
+            recipients,
+        } = Ruling::read(&settings.rules)?;
         let (cluster, cluster_id) = connect(settings).await?;
         let remote = super::push::remote(settings).await?;
         let remote_head = match &remote {
@@ -172,6 +178,7 @@ impl Session {
             identity,
             plan,
             options: recorder_options(settings),
+            selection,
         })
     }
 }

@@ -17,6 +17,7 @@ mod autoscale;
 mod condition;
 mod digest;
 mod explain;
+mod masks;
 mod matching;
 mod observe;
 mod path;

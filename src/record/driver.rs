@@ -635,6 +635,7 @@ fn write<S: Store>(
         message,
         seconds,
         attachments: Vec::new(),
+        sidecar: None,
     };
     Ok(store.commit(&commit)?.map(|committed| committed.commit_id))
 }

@@ -1,0 +1,246 @@
+//! Requests that keep their connection: a mutation and its reset take milliseconds, not the start
+//! of kubectl.
+
+use std::collections::BTreeMap;
+
+use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::{Method, Request};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+
+use crate::oracle::Identity;
+use crate::support::plane::{ADMIN, ControlPlane};
+use crate::support::{Context as _, Failure, Result};
+
+const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// How a body changes an object: <https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply>.
+pub(crate) const JSON_PATCH: &str = "application/json-patch+json";
+pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(crate) const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
+pub(crate) const JSON: &str = "application/json";
+
+/// A connection to the API server, as [`ADMIN`].
+pub(crate) struct Api {
+    runtime: tokio::runtime::Runtime,
+    client: kube::Client,
+    resources: BTreeMap<(String, String, String), Resource>,
+}
+
+/// Where the objects of a kind are.
+#[derive(Clone, Debug)]
+pub(crate) struct Resource {
+    /// Plural name.
+    pub(crate) plural: String,
+    pub(crate) namespaced: bool,
+    pub(crate) subresources: Vec<String>,
+    /// What it can be asked: `get`, `list`, ….
+    verbs: Vec<String>,
+}
+
+/// What the server said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+
+    /// The object, or a failure with what the server said.
+    pub(crate) fn success(self, what: &str) -> Result<Value> {
+        if self.is_success() {
+            return Ok(self.body);
+        }
+        let message = self.body["message"].as_str().unwrap_or_default();
+        let text = format!("{what}: {} {message}", self.code);
+        Err(Failure::new(text))
+    }
+}
+
+impl Api {
+    pub(crate) fn connect(plane: &ControlPlane) -> Result<Self> {
+        // Fails where a provider is installed already, which is what is wanted.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .context("a runtime")?;
+        let path = plane.kubeconfig(ADMIN)?;
+        let kubeconfig = kube::config::Kubeconfig::read_from(&path).context(path.display())?;
+        let client = runtime.block_on(async {
+            let options = kube::config::KubeConfigOptions::default();
+            let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .context("the plane's kubeconfig")?;
+            config.default_retry = false;
+            kube::Client::try_from(config).context("a client")
+        })?;
+        let mut api = Self {
+            runtime,
+            client,
+            resources: BTreeMap::new(),
+        };
+        api.discover()?;
+        Ok(api)
+    }
+
+    /// Asks again what is served.
+    pub(crate) fn discover(&mut self) -> Result<()> {
+        self.resources.clear();
+        for path in ["/api", "/apis"] {
+            let document = self.request(Method::GET, path, DISCOVERY, JSON, Vec::new())?;
+            for group in list(&document.success(path)?["items"]) {
+                let name = text(&group["metadata"]["name"]);
+                for version in list(&group["versions"]) {
+                    for resource in list(&version["resources"]) {
+                        let kind = &resource["responseKind"];
+                        let key = (name.clone(), text(&version["version"]), text(&kind["kind"]));
+                        let subresources = list(&resource["subresources"]);
+                        let resource = Resource {
+                            plural: text(&resource["resource"]),
+                            namespaced: resource["scope"] == "Namespaced",
+                            subresources: subresources
+                                .map(|subresource| text(&subresource["subresource"]))
+                                .collect(),
+                            verbs: list(&resource["verbs"]).map(text).collect(),
+                        };
+                        self.resources.insert(key, resource);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is served under (group, version, kind).
+    pub(crate) fn resource(&self, id: &Identity) -> Result<&Resource> {
+        let key = (id.group.clone(), id.version.clone(), id.kind.clone());
+        let found = self.resources.get(&key);
+        found.ok_or_else(|| Failure::new(format!("{key:?} is not served")))
+    }
+
+    /// Every group and version that is served.
+    pub(crate) fn versions(&self) -> Vec<(String, String)> {
+        let mut all: Vec<_> = self.resources.keys().collect();
+        all.dedup_by_key(|(group, version, _)| (group.clone(), version.clone()));
+        all.into_iter()
+            .map(|(group, version, _)| (group.clone(), version.clone()))
+            .collect()
+    }
+
+    /// Where an object is.
+    pub(crate) fn path(&self, id: &Identity) -> Result<String> {
+        let resource = self.resource(id)?;
+        Ok(format!("{}/{}", collection(id, resource), id.name))
+    }
+
+    /// Gets an object; `None` where there is none.
+    pub(crate) fn get(&self, id: &Identity) -> Result<Option<Value>> {
+        let path = self.path(id)?;
+        let answer = self.request(Method::GET, &path, JSON, JSON, Vec::new())?;
+        match answer.code {
+            404 => Ok(None),
+            _ => answer.success(&path).map(Some),
+        }
+    }
+
+    /// Gets any path; a status other than 200 is a failure.
+    pub(crate) fn raw(&self, path: &str) -> Result<Value> {
+        let answer = self.request(Method::GET, path, JSON, JSON, Vec::new())?;
+        answer.success(path)
+    }
+
+    /// Changes an object (`PATCH`; `PUT` for [`JSON`]) under the name of a field manager.
+    pub(crate) fn change(
+        &self,
+        id: &Identity,
+        subresource: &str,
+        manager: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> Result<Answer> {
+        let mut path = self.path(id)?;
+        if !subresource.is_empty() {
+            path = format!("{path}/{subresource}");
+        }
+        path = format!("{path}?fieldManager={manager}");
+        if content_type == APPLY {
+            path.push_str("&force=true");
+        }
+        let method = if content_type == JSON {
+            Method::PUT
+        } else {
+            Method::PATCH
+        };
+        let body = body.to_string().into_bytes();
+        self.request(method, &path, JSON, content_type, body)
+    }
+
+    /// Every object of every type that can be listed, at each group's first version, without those
+    /// whose server is away.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (Identity, &Resource)> {
+        self.resources
+            .iter()
+            .filter(|(_, resource)| resource.verbs.iter().any(|verb| verb == "list"))
+            .map(|((group, version, kind), resource)| {
+                let id = Identity {
+                    group: group.clone(),
+                    version: version.clone(),
+                    kind: kind.clone(),
+                    ..Identity::default()
+                };
+                (id, resource)
+            })
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        content_type: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(ACCEPT, accept)
+            .header(CONTENT_TYPE, content_type)
+            .header(USER_AGENT, "kubectl/v1.36.3")
+            .body(kube::client::Body::from(body))
+            .context(path)?;
+        self.runtime.block_on(async {
+            let response = self.client.send(request).await.context(path)?;
+            let code = response.status().as_u16();
+            let body = response.into_body().collect().await.context(path)?;
+            let body = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
+            Ok(Answer { code, body })
+        })
+    }
+}
+
+/// The path of the objects beside which this one lies.
+pub(crate) fn collection(id: &Identity, resource: &Resource) -> String {
+    let head = if id.group.is_empty() {
+        format!("/api/{}", id.version)
+    } else {
+        format!("/apis/{}/{}", id.group, id.version)
+    };
+    match (&id.namespace, resource.namespaced) {
+        (Some(namespace), true) => format!("{head}/namespaces/{namespace}/{}", resource.plural),
+        _ => format!("{head}/{}", resource.plural),
+    }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,337 @@
+//! A cluster that holds the acid sets, the folders that they came from, and a user who may read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::{Api, JSON};
+use crate::oracle::Identity;
+use crate::oracle::schema::Schemas;
+use crate::support::acid::{Acid, How, manifests};
+use crate::support::expectation::strip;
+use crate::support::plane::{ADMIN, ControlPlane};
+use crate::support::{Context as _, Failure, Result, Unavailable, folder, wait_for};
+
+/// The user under whose rights the product runs: `get`, `list` and `watch`, and nothing else.
+pub(crate) const READER: &str = "recorder";
+
+/// The source that declares what the tests themselves put into the cluster.
+pub(crate) const BED_SOURCE: &str = "bed";
+
+/// Whose name resets are made under; it never stays in an object's `managedFields`.
+const RESET: &str = "strandline-test-reset";
+
+/// One set of manifests.
+pub(crate) struct Set {
+    pub(crate) name: String,
+    /// A copy of its files.
+    pub(crate) folder: PathBuf,
+    /// What it holds, as kubectl reads it.
+    pub(crate) desired: BTreeMap<Identity, Value>,
+}
+
+/// The sets, applied.
+pub(crate) struct Bed<'p> {
+    pub(crate) plane: &'p ControlPlane,
+    pub(crate) api: Api,
+    pub(crate) sets: Vec<Set>,
+    pub(crate) schemas: Schemas,
+    home: tempfile::TempDir,
+}
+
+impl<'p> Bed<'p> {
+    /// Applies every set of `STRANDLINE_ACID_DIR` and waits until the types are served.
+    pub(crate) fn new(plane: &'p ControlPlane, how: How) -> Result<Self, Unavailable> {
+        let acid = folder("STRANDLINE_ACID_DIR")?;
+        let home = tempfile::tempdir().context("a folder for the desired files")?;
+        let mut folders = copy_sets(&acid, home.path())?;
+        folders.push((BED_SOURCE.to_owned(), reader(home.path())?));
+        for (name, folder) in &folders {
+            let how = if name == BED_SOURCE {
+                How::ServerSide
+            } else {
+                how
+            };
+            let applied = Acid::read(folder)?.apply(plane, how)?;
+            if !applied.refused.is_empty() {
+                let text = format!("{name}: refused: {:?}", applied.refused);
+                return Err(Failure::new(text).into());
+            }
+        }
+        let api = served(plane, &folders)?;
+        let sets = folders.into_iter().map(|(name, folder)| {
+            let desired = read_by_kubectl(plane, &folder)?;
+            Ok(Set {
+                name,
+                folder,
+                desired,
+            })
+        });
+        let sets = sets.collect::<Result<Vec<_>>>()?;
+        let schemas = schemas(&api)?;
+        Ok(Self {
+            plane,
+            api,
+            sets,
+            schemas,
+            home,
+        })
+    }
+
+    /// A folder that is gone with the bed.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Every desired object of the acid sets, the test's own aside.
+    pub(crate) fn desired(&self) -> impl Iterator<Item = (&Identity, &Value)> {
+        let sets = self.sets.iter().filter(|set| set.name != BED_SOURCE);
+        sets.flat_map(|set| &set.desired)
+    }
+
+    /// The desired object of this identity.
+    pub(crate) fn desired_of(&self, id: &Identity) -> Option<&Value> {
+        self.sets.iter().find_map(|set| set.desired.get(id))
+    }
+
+    /// The stored object with its `managedFields`.
+    pub(crate) fn stored(&self, id: &Identity) -> Result<Value> {
+        let found = self.api.get(id)?;
+        found.ok_or_else(|| Failure::new(format!("{id:?} is not there")))
+    }
+
+    /// An object without what the recorder's filter takes away.
+    pub(crate) fn stripped(&self, id: &Identity, object: &Value) -> Result<Value> {
+        let resource = self.api.resource(id)?;
+        let mut name = resource.plural.clone();
+        if !id.group.is_empty() {
+            name = format!("{name}.{}", id.group);
+        }
+        // Values of Secrets stay as they are: a digest would say no less and no more.
+        if name == "secrets" {
+            name.clear();
+        }
+        let mut object = object.clone();
+        strip(&name, &mut object, &[]);
+        Ok(object)
+    }
+
+    /// Makes an object again what it was, its `managedFields` included.
+    ///
+    /// The first request writes the fields, and whatever it changes becomes its own; the second
+    /// changes nothing, so that the entries that it carries are taken as they are:
+    /// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership>.
+    pub(crate) fn reset(&self, id: &Identity, before: &Value) -> Result<()> {
+        let mut body = before.clone();
+        let metadata = body["metadata"].as_object_mut();
+        metadata.map(|metadata| metadata.remove("resourceVersion"));
+        for _ in 0..2 {
+            let answer = self.api.change(id, "", RESET, JSON, &body)?;
+            let _ = answer.success(&format!("the reset of {id:?}"))?;
+        }
+        let now = self.stored(id)?;
+        if essence(&now) == essence(before) {
+            return Ok(());
+        }
+        let text = format!("{id:?} is not what it was:\n{before}\n{now}");
+        Err(Failure::new(text))
+    }
+
+    /// Waits until the controllers have acted on everything that is live.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let plane = self.plane;
+        let acted = |kind: &str, holds: fn(&Value) -> bool| -> Result<()> {
+            wait_for(
+                &format!("the controllers of {kind}"),
+                Duration::from_secs(120),
+                || {
+                    let list = plane.kubectl_json(&["get", kind, "-A"])?;
+                    let mut items = list["items"].as_array().into_iter().flatten();
+                    Ok(items.all(holds).then_some(()))
+                },
+            )
+        };
+        let observed = |object: &Value| {
+            object["status"]["observedGeneration"] == object["metadata"]["generation"]
+        };
+        acted("deployments.apps", observed)?;
+        acted("daemonsets.apps", observed)?;
+        acted("statefulsets.apps", observed)?;
+        acted("poddisruptionbudgets.policy", observed)?;
+        acted("clusterroles.rbac.authorization.k8s.io", |role| {
+            role["aggregationRule"].is_null() || !role["rules"].is_null()
+        })?;
+        let namespaces = plane.kubectl_json(&["get", "namespaces"])?;
+        for namespace in namespaces["items"].as_array().into_iter().flatten() {
+            let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
+            let what = ["get", "-n", name, "cm/kube-root-ca.crt", "sa/default"];
+            wait_for(
+                &format!("namespace {name}"),
+                Duration::from_secs(120),
+                || Ok((plane.kubectl(what)?.code == Some(0)).then_some(())),
+            )?;
+        }
+        let services = plane.kubectl_json(&["get", "services", "-A"])?;
+        for service in services["items"].as_array().into_iter().flatten() {
+            let metadata = &service["metadata"];
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            if service["spec"]["selector"].is_null() {
+                continue;
+            }
+            let of = format!("kubernetes.io/service-name={}", text(&metadata["name"]));
+            let namespace = text(&metadata["namespace"]);
+            let what = ["get", "endpointslices", "-n", &namespace, "-l", &of];
+            wait_for(&format!("slices of {of}"), Duration::from_secs(120), || {
+                let list = plane.kubectl_json(&what)?;
+                let any = list["items"].as_array().is_some_and(|all| !all.is_empty());
+                Ok(any.then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// What must be the same again: all but the server's counters and the entries' times.
+fn essence(object: &Value) -> Value {
+    let mut object = object.clone();
+    let Some(metadata) = object["metadata"].as_object_mut() else {
+        return object;
+    };
+    metadata.remove("resourceVersion");
+    metadata.remove("generation");
+    let mut entries = metadata.remove("managedFields").unwrap_or_default();
+    let entries = entries.as_array_mut().map(std::mem::take);
+    let mut entries: Vec<Value> = entries.unwrap_or_default();
+    entries.retain(|entry| entry["subresource"] != "status");
+    for entry in &mut entries {
+        entry.as_object_mut().map(|entry| entry.remove("time"));
+    }
+    entries.sort_by_key(Value::to_string);
+    object["managedFields"] = entries.into();
+    object.as_object_mut().map(|object| object.remove("status"));
+    // The revision of a rollout counts on.
+    let annotations = &mut object["metadata"]["annotations"];
+    if let Some(annotations) = annotations.as_object_mut() {
+        annotations.remove("deployment.kubernetes.io/revision");
+        annotations.remove("deprecated.daemonset.template.generation");
+    }
+    object
+}
+
+/// Every folder below `acid` is a set, and every file beside them.
+fn copy_sets(acid: &Path, home: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut sets: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for from in manifests(acid)? {
+        let relative = from.strip_prefix(acid).context("a path")?;
+        let first = relative.iter().next().unwrap_or_default();
+        let name = Path::new(first).file_stem().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let folder = home.join("desired").join(&name);
+        let to = folder.join(relative);
+        let parent = to.parent().unwrap_or(&folder);
+        std::fs::create_dir_all(parent).context(parent.display())?;
+        std::fs::copy(&from, &to).context(to.display())?;
+        sets.insert(name, folder);
+    }
+    Ok(sets.into_iter().collect())
+}
+
+/// The rights of [`READER`], as a source of their own.
+fn reader(home: &Path) -> Result<PathBuf> {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "strandline-test-reader"},
+        "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "strandline-test-reader"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "strandline-test-reader"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": READER}]
+    });
+    let folder = home.join("desired").join(BED_SOURCE);
+    std::fs::create_dir_all(&folder).context(folder.display())?;
+    for (name, object) in [("role.json", role), ("binding.json", binding)] {
+        let path = folder.join(name);
+        std::fs::write(&path, object.to_string()).context(path.display())?;
+    }
+    Ok(folder)
+}
+
+/// Connects when discovery has every custom type of the sets.
+fn served(plane: &ControlPlane, folders: &[(String, PathBuf)]) -> Result<Api> {
+    let mut api = Api::connect(plane)?;
+    let mut wanted = Vec::new();
+    for (_, folder) in folders {
+        for object in Acid::read(folder)?.objects() {
+            wanted.push(Identity::of(&json!({
+                "apiVersion": object.api_version, "kind": object.kind})));
+        }
+    }
+    wait_for(
+        "discovery of the sets' types",
+        Duration::from_secs(60),
+        || {
+            api.discover()?;
+            let all = wanted.iter().all(|id| api.resource(id).is_ok());
+            Ok(all.then_some(()))
+        },
+    )?;
+    Ok(api)
+}
+
+/// The objects of a folder as Kubernetes reads them: YAML 1.1, lists taken apart, namespaces
+/// filled in.
+pub(crate) fn read_by_kubectl(
+    plane: &ControlPlane,
+    folder: &Path,
+) -> Result<BTreeMap<Identity, Value>> {
+    let read = plane
+        .kubectl_as(ADMIN)?
+        .args([
+            "create",
+            "--dry-run=client",
+            "--validate=false",
+            "-o",
+            "json",
+        ])
+        .args(["--recursive", "-f"])
+        .arg(folder)
+        .run()?
+        .success()?;
+    let mut objects = BTreeMap::new();
+    for object in serde_json::Deserializer::from_str(&read).into_iter::<Value>() {
+        let object = object.context("kubectl's JSON")?;
+        let items = match object["items"].as_array() {
+            Some(items) if object["kind"] == "List" => items.clone(),
+            _ => vec![object],
+        };
+        for item in items {
+            objects.insert(Identity::of(&item), item);
+        }
+    }
+    Ok(objects)
+}
+
+fn schemas(api: &Api) -> Result<Schemas> {
+    let mut schemas = Schemas::default();
+    for (group, version) in api.versions() {
+        let path = if group.is_empty() {
+            format!("/openapi/v3/api/{version}")
+        } else {
+            format!("/openapi/v3/apis/{group}/{version}")
+        };
+        // Of a group whose server is away there is none.
+        if let Ok(document) = api.raw(&path) {
+            schemas.add_document(&group, &version, &document);
+        }
+    }
+    let crds = api.raw("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")?;
+    for crd in crds["items"].as_array().into_iter().flatten() {
+        schemas.add_definition(crd);
+    }
+    Ok(schemas)
+}

@@ -1,0 +1,257 @@
+//! The mutation matrix: kind × action × verb, sampled from a seed.
+//!
+//! Batches: many objects are changed, each once; then drift runs once for all of them, and they are
+//! made again what they were.
+
+pub(crate) mod places;
+pub(crate) mod real;
+pub(crate) mod table;
+pub(crate) mod verbs;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fastrand::Rng;
+use serde_json::Value;
+
+use crate::bed::Bed;
+use crate::oracle::owners::Owners;
+use crate::oracle::{Finding, Identity, States, expected};
+use crate::support::Result;
+use places::{Action, Place, places};
+use table::{Cell, Table};
+use verbs::{VERBS, Verb};
+
+/// How many changes have to be effective; the number is the default.
+const MUTATIONS: &str = "STRANDLINE_MUTATIONS";
+const DEFAULT_MUTATIONS: usize = 500;
+
+/// Another seed is asked for by this variable.
+const SEED: &str = "STRANDLINE_TEST_SEED";
+const DEFAULT_SEED: u64 = 20_261_121;
+
+/// Effective changes of one batch, at most.
+const BATCH: usize = 60;
+
+/// Every so many changes one is made by the real kubectl.
+const REAL_EVERY: usize = 6;
+
+/// One change that the server made.
+pub(crate) struct Mutation {
+    pub(crate) id: Identity,
+    pub(crate) cell: Cell,
+    /// By the program kubectl, not by its request.
+    pub(crate) by_kubectl: bool,
+    pub(crate) before: Value,
+    pub(crate) after: Value,
+    pub(crate) expected: Vec<Finding>,
+    /// How to see it again: the request's body.
+    pub(crate) how: String,
+}
+
+/// The changes that are still to be made.
+pub(crate) struct Matrix {
+    rng: Rng,
+    wanted: usize,
+    cells: Vec<Cell>,
+    /// Where the next batch goes on in `cells`.
+    next: usize,
+    objects: BTreeMap<String, Vec<Identity>>,
+    sent: usize,
+    pub(crate) table: Table,
+}
+
+impl Matrix {
+    /// Says its seed.
+    pub(crate) fn new(bed: &Bed<'_>) -> Self {
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+        let seed = number(SEED).unwrap_or(DEFAULT_SEED);
+        let wanted = number(MUTATIONS).map_or(DEFAULT_MUTATIONS, |wanted| {
+            usize::try_from(wanted).unwrap_or(DEFAULT_MUTATIONS)
+        });
+        crate::report(&format!("{SEED}={seed} {MUTATIONS}={wanted}"));
+        let mut rng = Rng::with_seed(seed);
+        let mut objects: BTreeMap<String, Vec<Identity>> = BTreeMap::new();
+        let kinds: BTreeSet<String> = bed.desired().map(|(id, _)| id.kind.clone()).collect();
+        for (id, desired) in bed.desired() {
+            // What a CRD says of a kind decides what drift says of the kind's objects: those are
+            // changed alone.
+            let kind = desired["spec"]["names"]["kind"]
+                .as_str()
+                .unwrap_or_default();
+            if id.kind != "CustomResourceDefinition" || !kinds.contains(kind) {
+                objects.entry(id.kind.clone()).or_default().push(id.clone());
+            }
+        }
+        let mut cells = Vec::new();
+        for kind in objects.keys() {
+            for action in [Action::Change, Action::Delete, Action::Add] {
+                for verb in VERBS {
+                    cells.push(Cell {
+                        kind: kind.clone(),
+                        action,
+                        verb,
+                    });
+                }
+            }
+        }
+        rng.shuffle(&mut cells);
+        Self {
+            rng,
+            wanted,
+            cells,
+            next: 0,
+            objects,
+            sent: 0,
+            table: Table::default(),
+        }
+    }
+
+    /// Makes the next batch of changes; empty when there are enough.
+    pub(crate) fn batch(&mut self, bed: &Bed<'_>) -> Result<Vec<Mutation>> {
+        let mut batch: Vec<Mutation> = Vec::new();
+        let mut used = BTreeSet::new();
+        let mut idle = 0;
+        while batch.len() < BATCH
+            && self.table.effective() < self.wanted
+            && idle < 2 * self.cells.len()
+        {
+            let cell = self.cells[self.next % self.cells.len()].clone();
+            self.next += 1;
+            match self.one(bed, &cell, &mut used)? {
+                Some(mutation) => {
+                    batch.push(mutation);
+                    idle = 0;
+                }
+                None => idle += 1,
+            }
+        }
+        // Controllers have seen the last change too.
+        for mutation in &mut batch {
+            mutation.after = bed.stored(&mutation.id)?;
+            mutation.expected = expectation(bed, mutation)?;
+        }
+        Ok(batch)
+    }
+
+    /// Makes one change of the cell to an object that is not `used` yet.
+    fn one(
+        &mut self,
+        bed: &Bed<'_>,
+        cell: &Cell,
+        used: &mut BTreeSet<Identity>,
+    ) -> Result<Option<Mutation>> {
+        let objects = &self.objects[&cell.kind];
+        let free: Vec<&Identity> = objects.iter().filter(|id| !used.contains(*id)).collect();
+        if free.is_empty() {
+            return Ok(None);
+        }
+        let id = free[self.rng.usize(..free.len())].clone();
+        let before = bed.stored(&id)?;
+        let node = bed.schemas.kind(&id.group, &id.version, &id.kind);
+        let subresources = &bed.api.resource(&id)?.subresources;
+        let mut candidates = places(node, &before, &mut self.rng);
+        candidates.retain(|place| {
+            place.action == cell.action && cell.verb.fits(node, place, subresources)
+        });
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let place: Place = candidates.swap_remove(self.rng.usize(..candidates.len()));
+        let request = cell.verb.request(node, &before, &place);
+        self.sent += 1;
+        let mut by_kubectl = false;
+        let mut refused = None;
+        let by_program = if self.sent.is_multiple_of(REAL_EVERY) {
+            real::run(bed, &id, cell.verb, &before, &place, &request)?
+        } else {
+            None
+        };
+        match by_program {
+            Some(finished) => {
+                by_kubectl = true;
+                if finished.code != Some(0) {
+                    refused = Some(finished.stderr);
+                }
+            }
+            None => {
+                let answer = bed.api.change(
+                    &id,
+                    request.subresource,
+                    request.manager,
+                    request.content_type,
+                    &request.body,
+                )?;
+                if !answer.is_success() {
+                    let message = answer.body["message"].as_str().unwrap_or_default();
+                    refused = Some(format!("{}: {message}", answer.code));
+                }
+            }
+        }
+        let how = format!(
+            "{} {:?} at {:?}{} with {}",
+            cell.verb.name(),
+            place.action,
+            place.at,
+            if by_kubectl { " by kubectl" } else { "" },
+            shown(&request.body)
+        );
+        if let Some(reason) = refused {
+            self.table.refused(cell, &reason);
+            return Ok(None);
+        }
+        let after = bed.stored(&id)?;
+        if bed.stripped(&id, &after)? == bed.stripped(&id, &before)? {
+            self.table.nothing(cell);
+            // Ownership may have changed.
+            bed.reset(&id, &before)?;
+            return Ok(None);
+        }
+        self.table.changed(cell, by_kubectl);
+        used.insert(id.clone());
+        Ok(Some(Mutation {
+            id,
+            cell: cell.clone(),
+            by_kubectl,
+            before,
+            after,
+            expected: Vec::new(),
+            how,
+        }))
+    }
+}
+
+/// What drift has to say of a changed object.
+fn expectation(bed: &Bed<'_>, mutation: &Mutation) -> Result<Vec<Finding>> {
+    let id = &mutation.id;
+    let (before, after) = (
+        bed.stripped(id, &mutation.before)?,
+        bed.stripped(id, &mutation.after)?,
+    );
+    let owners = Owners::of(&mutation.after, &[]);
+    let states = States {
+        desired: bed.desired_of(id).unwrap_or(&Value::Null),
+        before: &before,
+        after: &after,
+        owners: &owners,
+    };
+    Ok(expected(
+        bed.schemas.kind(&id.group, &id.version, &id.kind),
+        states,
+    ))
+}
+
+/// Makes every changed object again what it was.
+pub(crate) fn reset(bed: &Bed<'_>, batch: &[Mutation]) -> Result<()> {
+    for mutation in batch {
+        bed.reset(&mutation.id, &mutation.before)?;
+    }
+    Ok(())
+}
+
+fn shown(body: &Value) -> String {
+    let text = body.to_string();
+    match text.char_indices().nth(300) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

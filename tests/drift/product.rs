@@ -1,0 +1,162 @@
+//! The program under test, and what it reports.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::bed::{Bed, READER};
+use crate::oracle::owners::Writer;
+use crate::oracle::{Class, Finding, Identity};
+use crate::support::program::{Finished, Program};
+use crate::support::{Context as _, Failure, Result};
+
+/// 32 bytes that the live side and the mirror share, so that Secrets can be compared.
+pub(crate) const KEY: [u8; 32] = *b"a key for tests, 32 bytes long..";
+
+/// A report, as far as tests look at it.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) code: i32,
+    pub(crate) objects: BTreeMap<Identity, Reported>,
+    pub(crate) json: Value,
+}
+
+/// One object of a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reported {
+    pub(crate) class: String,
+    pub(crate) fields: Vec<Finding>,
+    pub(crate) reason: String,
+}
+
+/// The same object whatever its version.
+pub(crate) fn unversioned(id: &Identity) -> Identity {
+    Identity {
+        version: String::new(),
+        ..id.clone()
+    }
+}
+
+/// `drift` with every set of the bed as a source.
+pub(crate) fn command(bed: &Bed<'_>, home: &Path) -> Result<Program> {
+    let key = home.join("key");
+    std::fs::write(&key, KEY).context(key.display())?;
+    let mut program = Program::strandline(home).arg("drift");
+    for set in &bed.sets {
+        let source = format!("{}={}", set.name, set.folder.display());
+        program = program.args(["--desired", &source]);
+    }
+    Ok(program
+        .args(["-o", "json", "--digest-key-file"])
+        .arg(key)
+        .deadline(Duration::from_secs(300)))
+}
+
+/// Holds the sets against the cluster, as a user who may only read.
+pub(crate) fn live(bed: &Bed<'_>, args: &[&str]) -> Result<Report> {
+    let program = command(bed, bed.home())?
+        .arg("--kubeconfig")
+        .arg(bed.plane.kubeconfig(READER)?)
+        .args(args);
+    read(program.run()?)
+}
+
+/// Holds the sets against a mirror, by a process that cannot reach the cluster.
+pub(crate) fn mirror(bed: &Bed<'_>, repository: &Path, args: &[&str]) -> Result<Report> {
+    let home = tempfile::tempdir().context("a home without a kubeconfig")?;
+    let program = command(bed, home.path())?
+        .env("KUBECONFIG", "/nonexistent")
+        .arg("--mirror")
+        .arg(repository)
+        .args(args);
+    read(program.run()?)
+}
+
+fn read(finished: Finished) -> Result<Report> {
+    let Some(code @ (0 | 1 | 3)) = finished.code else {
+        return Err(finished
+            .expect_code(0)
+            .err()
+            .unwrap_or_else(|| Failure::new("code")));
+    };
+    let json: Value = serde_json::from_str(&finished.stdout)
+        .context(format_args!("{}: {}", finished.what, finished.stderr))?;
+    let mut objects = BTreeMap::new();
+    for object in json["objects"].as_array().into_iter().flatten() {
+        let id = Identity {
+            group: text(&object["group"]),
+            version: String::new(),
+            kind: text(&object["kind"]),
+            namespace: object["namespace"].as_str().map(str::to_owned),
+            name: text(&object["name"]),
+        };
+        let fields = object["fields"].as_array().into_iter().flatten();
+        let mut fields = fields.map(field).collect::<Result<Vec<_>>>()?;
+        fields.sort();
+        let reported = Reported {
+            class: text(&object["class"]),
+            fields,
+            reason: text(&object["reason"]),
+        };
+        if objects.insert(id.clone(), reported).is_some() {
+            return Err(Failure::new(format!("{id:?} is reported twice")));
+        }
+    }
+    Ok(Report {
+        code,
+        objects,
+        json,
+    })
+}
+
+fn field(field: &Value) -> Result<Finding> {
+    let class = match field["class"].as_str().unwrap_or_default() {
+        "Changed" => Class::Changed,
+        "Removed" => Class::Removed,
+        "Added" => Class::Added,
+        "PendingRemoval" => Class::PendingRemoval,
+        "Pending" => Class::Pending,
+        "Dropped" => Class::Dropped,
+        "Ignored" => Class::Ignored,
+        other => return Err(Failure::new(format!("a field of class {other:?}"))),
+    };
+    let writer = field["manager"].as_str().map(|manager| Writer {
+        manager: manager.to_owned(),
+        operation: text(&field["operation"]),
+        subresource: text(&field["subresource"]),
+    });
+    Ok(Finding {
+        path: text(&field["path"]),
+        class,
+        warning: field["severity"] != "info",
+        writer,
+    })
+}
+
+impl Report {
+    /// Objects of a class.
+    pub(crate) fn of_class(&self, class: &str) -> Vec<&Identity> {
+        let all = self.objects.iter();
+        all.filter(|(_, reported)| reported.class == class)
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// A count of the summary.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.json["summary"][name].as_u64().unwrap_or(u64::MAX)
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// Whether this build has the command at all; goes when it does.
+pub(crate) fn is_there() -> bool {
+    let home = std::env::temp_dir();
+    let asked = Program::strandline(&home).args(["drift", "--help"]).run();
+    asked.is_ok_and(|finished| finished.code == Some(0))
+}
