@@ -60,24 +60,25 @@ fn check_markdown(page: &str) {
         "*none*",
         "*cluster*",
         "**Cut to fit:**",
-        "## ",
         "### ",
+        "## ",
     ] {
         rest = rest.replace(own, "");
     }
     // Character references: `&#123;` is no issue's number.
-    while let Some(at) = rest.find("&#") {
-        let end = at + rest[at..].find(';').unwrap();
-        assert!(
-            rest[at + 2..end].bytes().all(|b| b.is_ascii_digit()),
-            "{page}"
-        );
-        rest.replace_range(at..=end, "");
+    let mut plain = String::new();
+    for (at, part) in rest.split("&#").enumerate() {
+        let (number, after) = part
+            .split_once(';')
+            .filter(|_| at > 0)
+            .unwrap_or(("0", part));
+        assert!(number.bytes().all(|b| b.is_ascii_digit()), "{page}");
+        plain.push_str(after);
     }
     for c in [
         '<', '>', '&', '@', '#', '`', '*', '_', '[', ']', '\\', '!', '~', '$',
     ] {
-        assert!(!rest.contains(c), "{c} in\n{outside}");
+        assert!(!plain.contains(c), "{c} in\n{outside}");
     }
     for line in outside.lines().filter(|line| line.starts_with('|')) {
         assert!([4, 9].contains(&line.matches('|').count()), "{line}");
@@ -134,6 +135,8 @@ fn check_xml(xml: &str) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn every_rendering_stays_what_it_is(report in hostile(), options in options()) {
         for page in all(&report, &options) {
@@ -182,7 +185,7 @@ fn ten_thousand_objects_fit_into_a_comment() {
             let mut web = template.clone();
             web.namespace = Some(format!("team-{namespace:02}"));
             web.name = format!("web-{n}");
-            if n == 7 {
+            if (namespace, n) == (3, 7) {
                 web.fields[0].live = Some(Value::from("x".repeat(1_000_000)));
             }
             report.objects.push(web);

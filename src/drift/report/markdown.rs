@@ -223,7 +223,7 @@ fn verdict(report: &Report) -> String {
             Verdict::Pending | Verdict::InSync => "No drift",
         },
         tell::counts(report),
-        references(&tell::as_of(report)),
+        code(&tell::as_of(report)),
         code(&tell::live(report)),
         references(&tell::coverage(report)),
     );

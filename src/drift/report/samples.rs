@@ -285,7 +285,7 @@ fn hostile_value() -> impl Strategy<Value = Value> {
         any::<f64>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<bool>().prop_map(Value::from),
-        (hostile_text(), 1..2000_usize).prop_map(|(text, n)| Value::from(text.repeat(n))),
+        (hostile_text(), 1..200_usize).prop_map(|(text, n)| Value::from(text.repeat(n))),
     ];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![

@@ -1,5 +1,7 @@
 //! Values as a line of text shows them: short, on one line, the difference in sight.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -81,27 +83,42 @@ pub(super) fn arrow(field: &FieldReport, most: usize) -> String {
     if field.secret {
         return "changed (secret)".to_owned();
     }
-    let [desired, live] = [Side::Desired, Side::Live]
-        .map(|side| field.value(side).map_or("(absent)".to_owned(), inline));
+    let sides = [Side::Desired, Side::Live].map(|side| field.value(side));
+    let [desired, live] = sides.map(|value| value.map_or("(absent)".to_owned(), inline));
     let each = (most.saturating_sub(3) / 2).max(8);
     if width(&desired) + width(&live) + 3 <= most.max(19) {
         return format!("{desired} → {live}");
     }
-    let (desired, live) = without_common_start(&desired, &live, each);
+    let [desired, live] = match sides {
+        [Some(a), Some(b)] => {
+            without_common_start(&raw(a), &raw(b), each).unwrap_or([desired, live])
+        }
+        _ => [desired, live],
+    };
     format!("{} → {}", cut(&desired, each), cut(&live, each))
 }
 
-fn without_common_start(a: &str, b: &str, each: usize) -> (String, String) {
-    let common = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
-    let skipped = common.saturating_sub(CONTEXT);
-    if skipped == 0 || common < each {
-        return (a.to_owned(), b.to_owned());
+/// All of a value, as long as it is.
+fn raw(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::String(text) => Cow::Borrowed(text),
+        other => Cow::Owned(other.to_string()),
     }
-    let rest = |text: &str| {
-        let rest: String = text.chars().skip(skipped).collect();
-        format!("…{rest}")
+}
+
+/// Both texts from a little before their difference on, where that is beyond `each` characters.
+fn without_common_start(a: &str, b: &str, each: usize) -> Option<[String; 2]> {
+    let alike = a.chars().zip(b.chars()).take_while(|(a, b)| a == b);
+    let common = alike.count();
+    if common + 4 < each {
+        return None;
+    }
+    let from = |text: &str| {
+        let rest = text.chars().skip(common.saturating_sub(CONTEXT));
+        let rest: String = rest.take(LOOKED_AT).collect();
+        format!("…{}", visible(&rest))
     };
-    (rest(a), rest(b))
+    Some([from(a), from(b)])
 }
 
 /// Lines of a text that are compared; more is told by their number alone.
@@ -132,10 +149,7 @@ pub(super) fn text_diff(field: &FieldReport, most: usize) -> Option<Vec<DiffLine
     let say = |text: String| DiffLine { sign: ' ', text };
     let counts = [desired, live].map(|text| text.lines().count());
     if counts.iter().any(|count| *count > MOST_LINES_COMPARED) {
-        return Some(vec![say(format!(
-            "({} lines → {} lines)",
-            counts[0], counts[1]
-        ))]);
+        return Some(vec![say(format!("({} → {} lines)", counts[0], counts[1]))]);
     }
     let diff = similar::TextDiff::from_lines(desired.as_str(), live.as_str());
     let mut lines = Vec::new();
