@@ -1,6 +1,6 @@
 //! A cluster that holds the acid sets, the folders that they came from, and a user who may read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +23,12 @@ pub(crate) const BED_SOURCE: &str = "bed";
 /// Whose name resets are made under; it never stays in an object's `managedFields`.
 const RESET: &str = "strandline-test-reset";
 
+/// Annotations that count on, whatever an object is made again.
+const COUNTERS: [&str; 2] = [
+    "deployment.kubernetes.io/revision",
+    "deprecated.daemonset.template.generation",
+];
+
 /// One set of manifests.
 pub(crate) struct Set {
     pub(crate) name: String,
@@ -44,6 +50,7 @@ pub(crate) struct Bed<'p> {
 impl<'p> Bed<'p> {
     /// Applies every set of `STRANDLINE_ACID_DIR` and waits until the types are served.
     pub(crate) fn new(plane: &'p ControlPlane, how: How) -> Result<Self, Unavailable> {
+        let start = std::time::Instant::now();
         let acid = folder("STRANDLINE_ACID_DIR")?;
         let home = tempfile::tempdir().context("a folder for the desired files")?;
         let mut folders = copy_sets(&acid, home.path())?;
@@ -60,6 +67,7 @@ impl<'p> Bed<'p> {
                 return Err(Failure::new(text).into());
             }
         }
+        crate::report(&format!("applied after {:?}", start.elapsed()));
         let api = served(plane, &folders)?;
         let sets = folders.into_iter().map(|(name, folder)| {
             let desired = read_by_kubectl(plane, &folder)?;
@@ -124,73 +132,89 @@ impl<'p> Bed<'p> {
     /// changes nothing, so that the entries that it carries are taken as they are:
     /// <https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership>.
     pub(crate) fn reset(&self, id: &Identity, before: &Value) -> Result<()> {
-        let mut body = before.clone();
-        let metadata = body["metadata"].as_object_mut();
-        metadata.map(|metadata| metadata.remove("resourceVersion"));
         for _ in 0..2 {
-            let answer = self.api.change(id, "", RESET, JSON, &body)?;
-            let _ = answer.success(&format!("the reset of {id:?}"))?;
+            // A controller may write between the two requests.
+            wait_for(
+                &format!("the reset of {id:?}"),
+                Duration::from_secs(20),
+                || {
+                    let now = self.stored(id)?;
+                    let mut body = before.clone();
+                    body["metadata"]["resourceVersion"] =
+                        now["metadata"]["resourceVersion"].clone();
+                    let answer = self.api.change(id, "", RESET, JSON, &body)?;
+                    if answer.code == 409 {
+                        return Ok(None);
+                    }
+                    answer.success(&format!("the reset of {id:?}")).map(Some)
+                },
+            )?;
         }
         let now = self.stored(id)?;
         if essence(&now) == essence(before) {
             return Ok(());
         }
-        let text = format!("{id:?} is not what it was:\n{before}\n{now}");
+        let mut differing = Vec::new();
+        pointers(&essence(before), &essence(&now), "", &mut differing);
+        let text = format!("{id:?} is not what it was: {differing:?}");
         Err(Failure::new(text))
     }
 
     /// Waits until the controllers have acted on everything that is live.
     pub(crate) fn settle(&self) -> Result<()> {
-        let plane = self.plane;
-        let acted = |kind: &str, holds: fn(&Value) -> bool| -> Result<()> {
-            wait_for(
-                &format!("the controllers of {kind}"),
-                Duration::from_secs(120),
-                || {
-                    let list = plane.kubectl_json(&["get", kind, "-A"])?;
-                    let mut items = list["items"].as_array().into_iter().flatten();
-                    Ok(items.all(holds).then_some(()))
-                },
-            )
+        let holds = |what: &str, path: &str, holds: &dyn Fn(&Value) -> bool| -> Result<()> {
+            wait_for(what, Duration::from_secs(120), || {
+                let list = self.api.raw(path)?;
+                Ok(items(&list).all(holds).then_some(()))
+            })
         };
         let observed = |object: &Value| {
             object["status"]["observedGeneration"] == object["metadata"]["generation"]
         };
-        acted("deployments.apps", observed)?;
-        acted("daemonsets.apps", observed)?;
-        acted("statefulsets.apps", observed)?;
-        acted("poddisruptionbudgets.policy", observed)?;
-        acted("clusterroles.rbac.authorization.k8s.io", |role| {
-            role["aggregationRule"].is_null() || !role["rules"].is_null()
-        })?;
-        let namespaces = plane.kubectl_json(&["get", "namespaces"])?;
-        for namespace in namespaces["items"].as_array().into_iter().flatten() {
-            let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
-            let what = ["get", "-n", name, "cm/kube-root-ca.crt", "sa/default"];
-            wait_for(
-                &format!("namespace {name}"),
-                Duration::from_secs(120),
-                || Ok((plane.kubectl(what)?.code == Some(0)).then_some(())),
-            )?;
+        for path in [
+            "/apis/apps/v1/deployments",
+            "/apis/apps/v1/daemonsets",
+            "/apis/apps/v1/statefulsets",
+            "/apis/policy/v1/poddisruptionbudgets",
+        ] {
+            holds(&format!("the controllers of {path}"), path, &observed)?;
         }
-        let services = plane.kubectl_json(&["get", "services", "-A"])?;
-        for service in services["items"].as_array().into_iter().flatten() {
-            let metadata = &service["metadata"];
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            if service["spec"]["selector"].is_null() {
-                continue;
-            }
-            let of = format!("kubernetes.io/service-name={}", text(&metadata["name"]));
-            let namespace = text(&metadata["namespace"]);
-            let what = ["get", "endpointslices", "-n", &namespace, "-l", &of];
-            wait_for(&format!("slices of {of}"), Duration::from_secs(120), || {
-                let list = plane.kubectl_json(&what)?;
-                let any = list["items"].as_array().is_some_and(|all| !all.is_empty());
-                Ok(any.then_some(()))
+        let gathered = |role: &Value| role["aggregationRule"].is_null() || !role["rules"].is_null();
+        let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+        holds("aggregated roles", roles, &gathered)?;
+        let namespaces = self.api.raw("/api/v1/namespaces")?;
+        for (path, name) in [
+            ("/api/v1/configmaps", "kube-root-ca.crt"),
+            ("/api/v1/serviceaccounts", "default"),
+        ] {
+            wait_for(path, Duration::from_secs(120), || {
+                let list = self.api.raw(path)?;
+                let there = |namespace: &Value| {
+                    items(&list).any(|object| {
+                        object["metadata"]["name"] == name
+                            && object["metadata"]["namespace"] == namespace["metadata"]["name"]
+                    })
+                };
+                Ok(items(&namespaces).all(there).then_some(()))
             })?;
         }
-        Ok(())
+        let services = self.api.raw("/api/v1/services")?;
+        wait_for("endpoint slices", Duration::from_secs(120), || {
+            let slices = self.api.raw("/apis/discovery.k8s.io/v1/endpointslices")?;
+            let has_slice = |service: &Value| {
+                service["spec"]["selector"].is_null()
+                    || items(&slices).any(|slice| {
+                        slice["metadata"]["labels"]["kubernetes.io/service-name"]
+                            == service["metadata"]["name"]
+                    })
+            };
+            Ok(items(&services).all(has_slice).then_some(()))
+        })
     }
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
 }
 
 /// What must be the same again: all but the server's counters and the entries' times.
@@ -207,17 +231,43 @@ fn essence(object: &Value) -> Value {
     entries.retain(|entry| entry["subresource"] != "status");
     for entry in &mut entries {
         entry.as_object_mut().map(|entry| entry.remove("time"));
+        let annotations = &mut entry["fieldsV1"]["f:metadata"]["f:annotations"];
+        if let Some(annotations) = annotations.as_object_mut() {
+            for counter in COUNTERS {
+                annotations.remove(&format!("f:{counter}"));
+            }
+        }
     }
+    let none = json!({"f:metadata": {"f:annotations": {}}});
+    entries.retain(|entry| entry["fieldsV1"] != none);
     entries.sort_by_key(Value::to_string);
     object["managedFields"] = entries.into();
     object.as_object_mut().map(|object| object.remove("status"));
-    // The revision of a rollout counts on.
-    let annotations = &mut object["metadata"]["annotations"];
-    if let Some(annotations) = annotations.as_object_mut() {
-        annotations.remove("deployment.kubernetes.io/revision");
-        annotations.remove("deprecated.daemonset.template.generation");
+    if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+        for counter in COUNTERS {
+            annotations.remove(counter);
+        }
     }
     object
+}
+
+/// Where two values differ, as JSON pointers.
+fn pointers(one: &Value, other: &Value, at: &str, found: &mut Vec<String>) {
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                pointers(&one[key], &other[key], &format!("{at}/{key}"), found);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (one, other)) in a.iter().zip(b).enumerate() {
+                pointers(one, other, &format!("{at}/{index}"), found);
+            }
+        }
+        _ if one == other => {}
+        _ => found.push(at.to_owned()),
+    }
 }
 
 /// Every folder below `acid` is a set, and every file beside them.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::bed::Bed;
 use crate::matrix::Mutation;
 use crate::oracle::{Class, Identity};
+use crate::support::Result;
 use crate::support::plane::ADMIN;
-use crate::support::{Failure, Result};
 
 /// Which of its two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,25 +33,30 @@ impl Tally {
         flavour: Flavour,
         batch: &[Mutation],
     ) -> Result<Vec<String>> {
-        let differing = differing(bed, flavour, batch)?;
+        let mut said = Said::default();
+        ask(bed, flavour, &batch.iter().collect::<Vec<_>>(), &mut said)?;
         let mut unexplained = Vec::new();
         for mutation in batch {
-            let differs = differing.contains(&file_name(&mutation.id));
-            match explain(flavour, mutation, differs) {
-                Some(class) => *self.counts.entry((flavour, class)).or_default() += 1,
-                None => unexplained.push(format!(
-                    "kubectl diff ({flavour:?}) {} of {} {}: {}\n  expected {:?}",
-                    if differs {
-                        "has a difference"
-                    } else {
-                        "is silent"
-                    },
-                    mutation.id.kind,
-                    mutation.id.name,
-                    mutation.how,
-                    mutation.expected
-                )),
+            let name = file_name(&mutation.id);
+            let refused = said.refused.get(&name);
+            let differs = said.differing.contains(&name);
+            let class = match refused {
+                Some(_) if !mutation.expected.is_empty() => Some("the server refuses to say"),
+                _ => explain(mutation, differs),
+            };
+            if let Some(class) = class {
+                *self.counts.entry((flavour, class)).or_default() += 1;
+                continue;
             }
+            let verdict = match (refused, differs) {
+                (Some(error), _) => error,
+                (None, true) => "has a difference",
+                (None, false) => "is silent",
+            };
+            unexplained.push(format!(
+                "kubectl diff ({flavour:?}) of {} {}: {verdict}: {}\n  expected {:?}",
+                mutation.id.kind, mutation.id.name, mutation.how, mutation.expected
+            ));
         }
         Ok(unexplained)
     }
@@ -70,18 +75,14 @@ impl Tally {
 }
 
 /// The class of a verdict; `None` where nothing explains it.
-fn explain(flavour: Flavour, mutation: &Mutation, differs: bool) -> Option<&'static str> {
+fn explain(mutation: &Mutation, differs: bool) -> Option<&'static str> {
     let has = |class: Class| mutation.expected.iter().any(|found| found.class == class);
     let ours = has(Class::Changed) || has(Class::Removed);
     match (ours, differs) {
         (true, true) => Some("both see a changed or removed field"),
         (false, false) if mutation.expected.is_empty() => Some("both see nothing"),
         (false, false) => Some("kubectl misses what somebody added"),
-        (false, true) => None,
-        (true, false) => {
-            let _ = flavour;
-            None
-        }
+        (true, false) | (false, true) => None,
     }
 }
 
@@ -96,8 +97,17 @@ fn file_name(id: &Identity) -> String {
     parts.join(".")
 }
 
-/// The objects that kubectl would change.
-fn differing(bed: &Bed<'_>, flavour: Flavour, batch: &[Mutation]) -> Result<BTreeSet<String>> {
+/// What kubectl said.
+#[derive(Default)]
+struct Said {
+    /// Objects that an apply would change.
+    differing: BTreeSet<String>,
+    /// Objects of which the server refuses the dry run, and its words.
+    refused: BTreeMap<String, String>,
+}
+
+/// Asks about all at once, and by halves where that fails: one refusal ends the whole call.
+fn ask(bed: &Bed<'_>, flavour: Flavour, batch: &[&Mutation], said: &mut Said) -> Result<()> {
     let mut text = String::new();
     for mutation in batch {
         if let Some(desired) = bed.desired_of(&mutation.id) {
@@ -108,19 +118,32 @@ fn differing(bed: &Bed<'_>, flavour: Flavour, batch: &[Mutation]) -> Result<BTre
     let mut kubectl = bed
         .plane
         .kubectl_as(ADMIN)?
-        // One line for each file: only which ones differ.
         .env("KUBECTL_EXTERNAL_DIFF", "diff -r -N -U1")
         .args(["diff", "-f", "-"]);
     if flavour == Flavour::Server {
         kubectl = kubectl.args(["--server-side", "--force-conflicts"]);
     }
     let finished = kubectl.stdin(text).run()?;
-    if !matches!(finished.code, Some(0 | 1)) {
-        return Err(Failure::new(format!("kubectl diff: {}", finished.stderr)));
+    match (finished.code, batch) {
+        (Some(0 | 1), _) => said.differing.extend(differing(&finished.stdout)),
+        (_, [one]) => {
+            let name = file_name(&one.id);
+            said.refused.insert(name, finished.stderr);
+        }
+        _ => {
+            let (one, other) = batch.split_at(batch.len() / 2);
+            ask(bed, flavour, one, said)?;
+            ask(bed, flavour, other, said)?;
+        }
     }
+    Ok(())
+}
+
+/// The files of a unified diff that differ in more than the server's counter.
+fn differing(diff: &str) -> BTreeSet<String> {
     let mut differing = BTreeSet::new();
     let mut file = String::new();
-    for line in finished.stdout.lines() {
+    for line in diff.lines() {
         if let Some(path) = line.strip_prefix("+++ ") {
             let path = path.split('\t').next().unwrap_or_default();
             file = path.rsplit('/').next().unwrap_or_default().to_owned();
@@ -131,5 +154,5 @@ fn differing(bed: &Bed<'_>, flavour: Flavour, batch: &[Mutation]) -> Result<BTre
             }
         }
     }
-    Ok(differing)
+    differing
 }

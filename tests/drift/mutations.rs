@@ -16,6 +16,7 @@ use crate::support::suite::{Outcome, skipped};
 use crate::support::{Failure, Unavailable};
 
 pub(crate) fn every_change_is_found(plane: &ControlPlane) -> Outcome {
+    let start = std::time::Instant::now();
     let bed = match Bed::new(plane, How::Mixed) {
         Ok(bed) => bed,
         Err(Unavailable::Missing(reason)) => return skipped("every_change_is_found", &reason),
@@ -27,6 +28,7 @@ pub(crate) fn every_change_is_found(plane: &ControlPlane) -> Outcome {
     let mut matrix = Matrix::new(&bed);
     let mut wrong = Vec::new();
     let mut verdicts = kubectl_diff::Tally::default();
+    crate::report(&format!("the bed is ready after {:?}", start.elapsed()));
     loop {
         let batch = matrix.batch(&bed)?;
         if batch.is_empty() {
@@ -44,6 +46,11 @@ pub(crate) fn every_change_is_found(plane: &ControlPlane) -> Outcome {
             wrong.extend(verdicts.compare(&bed, flavour, &batch)?);
         }
         reset(&bed, &batch)?;
+        crate::report(&format!(
+            "{} changes after {:?}",
+            matrix.table.effective(),
+            start.elapsed()
+        ));
     }
     crate::report(&matrix.table.print());
     crate::report(&verdicts.print());
