@@ -1,6 +1,6 @@
 //! What the sidecar says of the cluster as a whole, gathered from the cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::cluster::{Cluster, Discovered};
 use crate::drift::live::{ClusterFacts, Facts, KindFact};
 use crate::drift::schema::{Schemas, from_openapi};
 use crate::filter::{Rules, Selection};
+use crate::record;
 
 /// How often the facts are looked at again; mostly two small requests.
 const REFRESH: Duration = Duration::from_secs(300);
@@ -21,9 +22,6 @@ const REFRESH: Duration = Duration::from_secs(300);
 const RETRY: Duration = Duration::from_secs(5);
 /// Documents that are read at a time.
 const CONCURRENT: usize = 4;
-
-/// Files below `facts/` by name.
-pub(super) type Files = Arc<BTreeMap<String, Vec<u8>>>;
 
 /// Gathers facts; keeps documents whose hash has not changed.
 pub(super) struct Gatherer {
@@ -47,7 +45,7 @@ impl Gatherer {
     }
 
     /// Everything as it is now.
-    pub(super) async fn gather(&mut self) -> Result<Files, Failure> {
+    pub(super) async fn gather(&mut self) -> Result<record::Facts, Failure> {
         let version = self.cluster.version().await?;
         let discovered = self.cluster.discover(self.discovered.as_ref()).await?;
         self.read_schemas().await?;
@@ -79,7 +77,7 @@ impl Gatherer {
             Ok(custom) => custom,
             Err(error) => {
                 debug!(%error, "APIServices cannot be read: every schema is");
-                std::collections::BTreeSet::new()
+                BTreeSet::new()
             }
         };
         let wanted: Vec<String> = index
@@ -88,13 +86,18 @@ impl Gatherer {
             .map(|(_, address)| address)
             .collect();
         self.schemas.retain(|address, _| wanted.contains(address));
-        let missing: Vec<&String> = wanted
-            .iter()
-            .filter(|address| !self.schemas.contains_key(*address))
+        let missing: Vec<String> = wanted
+            .into_iter()
+            .filter(|address| !self.schemas.contains_key(address))
             .collect();
-        let cluster = &self.cluster;
-        let read: Vec<_> = stream::iter(missing)
-            .map(|address| async move { (address, cluster.openapi(address).await) })
+        let requests = missing.into_iter().map(|address| {
+            let cluster = self.cluster.clone();
+            async move {
+                let document = cluster.openapi(&address).await;
+                (address, document)
+            }
+        });
+        let read: Vec<_> = stream::iter(requests)
             .buffer_unordered(CONCURRENT)
             .collect()
             .await;
@@ -103,7 +106,7 @@ impl Gatherer {
             match document {
                 Ok(bytes) => {
                     let types = from_openapi(&bytes)?;
-                    self.schemas.insert(address.clone(), types);
+                    self.schemas.insert(address, types);
                 }
                 Err(error) => warn!(%error, "a schema cannot be read"),
             }
@@ -134,7 +137,7 @@ fn kinds(discovered: &Discovered) -> Vec<KindFact> {
 }
 
 /// Keeps the facts up to date until nobody asks for them.
-pub(super) async fn keep(mut gatherer: Gatherer, facts: watch::Sender<Files>) {
+pub(super) async fn keep(mut gatherer: Gatherer, facts: watch::Sender<record::Facts>) {
     loop {
         let pause = match gatherer.gather().await {
             Ok(found) => {

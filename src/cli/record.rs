@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
+use super::facts::{self, Gatherer};
 use super::output::{Output, Style};
 use super::progress::SyncProgress;
 use super::push::{Pusher, names};
@@ -112,6 +113,9 @@ pub(super) async fn run_recording(
         tokio::spawn(pusher.run(newest, finished))
     });
     let recorded_metrics = Metrics::default();
+    let gatherer = Gatherer::new(cluster.clone(), plan.rules.clone(), selection);
+    let (gathered, facts) = watch::channel(Facts::default());
+    let gathering = tokio::spawn(facts::keep(gatherer, gathered));
     let recording = Recording {
         plan,
         options,
@@ -122,13 +126,14 @@ pub(super) async fn run_recording(
         dry_run: false,
         maintain: Some(maintenance_of(repository)),
         metrics: recorded_metrics.clone(),
-        facts: watch::channel(Facts::default()).1,
+        facts,
     };
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(show(inbox, output.clone()));
     let unmatched = tokio::spawn(warn_of_unmatched(recording.plan.rules.clone()));
     let recorded = record(cluster.clone(), mirror, recording, reports, heads, stopped).await;
     unmatched.abort();
+    gathering.abort();
     finish.send_replace(true);
     let push_failed = match pusher {
         Some(pusher) => pusher.await?.err(),

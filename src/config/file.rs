@@ -41,7 +41,6 @@ pub(super) struct ConfigFile {
     pub(super) sops_recipients: Vec<String>,
     pub(super) desired: Vec<String>,
     pub(super) stale_after: Option<String>,
-    pub(super) sidecar_refs: Option<String>,
     pub(super) deployers: Vec<String>,
     pub(super) managers: Option<PathBuf>,
     pub(super) accept: Vec<PathBuf>,

@@ -12,11 +12,12 @@ use super::super::output::Output;
 use super::super::rules::Ruling;
 use super::super::{Failure, session};
 use super::store::MemoryStore;
-use crate::cluster::{Cluster, ConnectOptions, ReflectorOptions};
+use crate::cluster::{Cluster, ReflectorOptions};
 use crate::config::DriftSettings;
 use crate::drift::live::{CoverageFacts, Facts, Live, assemble};
 use crate::drift::report::LiveInfo;
 use crate::filter::DigestKey;
+use crate::mirror::Heads;
 use crate::record::{
     Identity, Metrics, ReadPlan, RecorderOptions, Recording, Until, WindowOptions, record,
 };
@@ -26,11 +27,6 @@ use crate::telemetry::clock;
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
 /// Everything is one commit, into memory.
 const MOST: usize = usize::MAX;
-
-/// Where the cluster is.
-pub(super) async fn connect(options: &ConnectOptions) -> Result<Cluster, Failure> {
-    Ok(Cluster::connect(options).await?)
-}
 
 /// Reads all that is live.
 pub(super) async fn read(
@@ -76,10 +72,12 @@ pub(super) async fn read(
         dry_run: false,
         maintain: None,
         metrics: Metrics::default(),
+        // They are gathered beside it.
+        facts: watch::channel(crate::record::Facts::default()).1,
     };
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(super::super::record::show_progress(inbox, output.clone()));
-    let (commits, _) = watch::channel(None);
+    let (heads, _) = watch::channel(Heads::default());
     let (_stop, stopped) = watch::channel(false);
     let mut gatherer = Gatherer::new(
         cluster.clone(),
@@ -92,7 +90,7 @@ pub(super) async fn read(
             store.clone(),
             recording,
             reports,
-            commits,
+            heads,
             stopped
         ),
         gatherer.gather(),
@@ -109,6 +107,7 @@ pub(super) async fn read(
             .collect(),
         damped: Vec::new(),
         namespaces: settings.namespaces.clone(),
+        digest_key: String::new(),
     };
     files.insert("coverage.json".to_owned(), serde_json::to_vec(&coverage)?);
     let facts = Facts::read(&files)?;

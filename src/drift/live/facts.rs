@@ -104,6 +104,8 @@ pub struct CoverageFacts {
     pub damped: Vec<String>,
     /// Namespaces that are recorded; all where there are none.
     pub namespaces: Vec<String>,
+    /// The fingerprint of the digests' key; empty where it is not told.
+    pub digest_key: String,
 }
 
 /// All of it.
