@@ -24,32 +24,42 @@ pub struct Line {
     pub steps: usize,
 }
 
-/// The line of a place in the first document of a YAML or JSON text. What comes from an alias or a
-/// merge key stands where its anchor stands.
+/// The places of the first document of a YAML or JSON text.
 ///
-/// `None` where the text holds no document. Reads the text from its beginning: for few places.
-pub fn line_of(text: &str, at: &[Step]) -> Option<Line> {
-    let nodes = Nodes::read(text);
-    let mut here = 0;
-    let mut found = Line {
-        line: nodes.list.first()?.line,
-        steps: 0,
-    };
-    let mut effort = Effort {
-        visits: MOST_VISITS,
-        merges: MOST_MERGES,
-    };
-    for step in at {
-        let Some((line, value)) = nodes.step(here, step, &mut effort) else {
-            break;
-        };
-        found = Line {
-            line,
-            steps: found.steps + 1,
-        };
-        here = value;
+/// Read once, asked often. What comes from an alias or a merge key stands where its anchor stands.
+pub struct Places<'t>(Nodes<'t>);
+
+impl<'t> Places<'t> {
+    /// Reads until the first document ends, or as far as the text is good.
+    pub fn read(text: &'t str) -> Self {
+        Self(Nodes::read(text))
     }
-    Some(found)
+
+    /// The line of a place; of a block of text in a list, the line that the text begins on. `None`
+    /// where the text holds no document.
+    pub fn line_of(&self, at: &[Step]) -> Option<Line> {
+        let nodes = &self.0;
+        let mut here = 0;
+        let mut found = Line {
+            line: nodes.list.first()?.line,
+            steps: 0,
+        };
+        let mut effort = Effort {
+            visits: MOST_VISITS,
+            merges: MOST_MERGES,
+        };
+        for step in at {
+            let Some((line, value)) = nodes.step(here, step, &mut effort) else {
+                break;
+            };
+            found = Line {
+                line,
+                steps: found.steps + 1,
+            };
+            here = value;
+        }
+        Some(found)
+    }
 }
 
 /// What is left of what a search may cost.

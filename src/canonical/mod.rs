@@ -19,6 +19,6 @@ pub(crate) mod strategy;
 mod tests;
 
 pub use emit::emit;
-pub use lines::{Line, line_of};
+pub use lines::{Line, Places};
 pub use order::key_order;
 pub use read::{Document, ReadError, Reason, Spot, read, read_all};

@@ -6,7 +6,9 @@
 pub mod auto;
 mod fetch;
 mod files;
+mod git;
 mod read;
+mod render;
 mod secrets;
 mod source;
 #[cfg(test)]
@@ -23,7 +25,9 @@ use crate::object::Step;
 use crate::owners::FieldWriter;
 
 pub use fetch::{RenderContext, read_source};
+pub use git::{GitAccess, GitError, Revision};
 pub use read::{Read, read};
+pub use render::RenderError;
 pub use secrets::is_encrypted;
 pub use source::{GitPlace, HelmOptions, Source, SourceError, SourceKind, Tree};
 
@@ -69,28 +73,49 @@ impl Manifest {
         Identity::of(&self.value)
     }
 
-    /// The 1-based line of a place, or of the nearest one around it. Reads the text again: for few
-    /// places.
+    /// The 1-based line of a place, or of the nearest one around it. Reads the text again: of many
+    /// places of one object, ask [`Manifest::lines`].
     pub fn line_of(&self, at: &[Step]) -> usize {
-        let Some(text) = &self.text else {
-            return self.line;
-        };
+        self.lines().of(at)
+    }
+
+    /// The lines of its places.
+    pub fn lines(&self) -> ManifestLines<'_> {
+        ManifestLines {
+            manifest: self,
+            places: self.text.as_deref().map(canonical::Places::read),
+        }
+    }
+}
+
+/// The lines of a manifest's places: the text is read once.
+pub struct ManifestLines<'m> {
+    manifest: &'m Manifest,
+    places: Option<canonical::Places<'m>>,
+}
+
+impl ManifestLines<'_> {
+    /// The 1-based line of a place, or of the nearest one around it.
+    pub fn of(&self, at: &[Step]) -> usize {
+        let manifest = self.manifest;
+        let within = manifest.within.len();
         let line_of = |at: &[Step]| {
-            let mut steps = self.within.clone();
+            let mut steps = manifest.within.clone();
             steps.extend_from_slice(at);
-            canonical::line_of(text, &steps).filter(|found| found.steps >= self.within.len())
+            let found = self.places.as_ref()?.line_of(&steps);
+            found.filter(|found| found.steps >= within)
         };
         let mut found = line_of(at);
         // What was folded into a Secret's `data` may stand in its `stringData`, which wins.
         if let [Step::Key(first), rest @ ..] = at
             && &**first == "data"
-            && self.value.get("kind").and_then(Value::as_str) == Some("Secret")
+            && manifest.value.get("kind").and_then(Value::as_str) == Some("Secret")
         {
             let folded = [&[Step::Key("stringData".into())], rest].concat();
-            let other = line_of(&folded).filter(|found| found.steps > self.within.len() + 1);
+            let other = line_of(&folded).filter(|found| found.steps > within + 1);
             found = other.or(found);
         }
-        found.map_or(self.line, |found| self.first_line + found.line - 1)
+        found.map_or(manifest.line, |found| manifest.first_line + found.line - 1)
     }
 }
 

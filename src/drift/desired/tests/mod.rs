@@ -1,4 +1,5 @@
 mod acid;
+mod fetching;
 mod reading;
 mod sources;
 
