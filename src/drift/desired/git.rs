@@ -256,6 +256,22 @@ impl Revision {
             .collect())
     }
 
+    /// The files below a folder of the revision whose names fit, hidden ones too.
+    pub(super) async fn files(
+        &self,
+        path: &str,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<Vec<File>, GitError> {
+        let mut entries = self.list(path).await?;
+        entries.retain(|entry| fits(&entry.name));
+        let texts = self.blobs(&entries).await?;
+        let files = entries.into_iter().zip(texts).map(|(entry, text)| File {
+            name: entry.name.into(),
+            text,
+        });
+        Ok(files.collect())
+    }
+
     /// The names of the files right in a folder of the revision.
     pub(super) async fn names(&self, path: &str) -> Result<Vec<String>, GitError> {
         let entries = self.list(path).await?;

@@ -14,6 +14,7 @@ mod helm;
 mod jq;
 mod kustomize;
 mod read;
+mod repositories;
 mod settings;
 mod target;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use crate::owners::FieldWriter;
 pub use helm::{ReleaseError, Releases, StoredRelease};
 pub use kustomize::Edits;
 pub use read::{MARKERS, Reading, Tree, read};
+pub use repositories::read_all;
 
 /// What the live side says of the desired one.
 #[derive(Debug, Default)]

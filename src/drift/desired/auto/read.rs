@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::repositories::{NOT_REMOTE, is_remote};
 use super::{Fetch, Found, GitPath, Identity, Layout};
 use crate::drift::desired::fetch::read_source;
 use crate::drift::desired::files::{self, CHART, File, KUSTOMIZATIONS};
@@ -43,7 +44,7 @@ pub struct Reading<'a> {
     /// Given where what the cluster names may be rendered.
     pub render: Option<&'a RenderContext>,
     /// Whether the objects of a group and kind lie in namespaces; `None` where it is not served.
-    pub namespaced: &'a dyn Fn(&str, &str) -> Option<bool>,
+    pub namespaced: &'a (dyn Fn(&str, &str) -> Option<bool> + Sync),
 }
 
 /// Reads what a found source desires. `tree` reads a folder of a repository at a commit, branch or
@@ -206,6 +207,9 @@ async fn rendered(
             "it is a kustomization, and rendering what a cluster names is off: give --render";
         return Err(reason.to_owned());
     };
+    if !is_remote(&at.url) {
+        return Err(NOT_REMOTE.to_owned());
+    }
     let source = Source {
         name: String::new(),
         kind: SourceKind::Kustomize(SourceTree::Git(GitPlace {
