@@ -134,7 +134,7 @@ impl<'s> Facts<'s> {
     /// Only built-in types leave anything out: an empty list or map always, other zeros where the
     /// table says so or the schema publishes that very zero as default. An empty struct is a value
     /// (`emptyDir: {}`), unless it is published so.
-    pub(super) fn is_nothing(self, value: &Value, tables: &Tables) -> bool {
+    pub(super) fn is_nothing(self, value: &Value, tables: Tables) -> bool {
         let zero = match value {
             Value::Null => return !self.keeps_null(),
             Value::Bool(value) => !value,
@@ -157,7 +157,7 @@ impl<'s> Facts<'s> {
     }
 }
 
-/// Whether an OpenAPI name is of a type that is compiled into the server. Types of custom resources
+/// Whether an `OpenAPI` name is of a type that is compiled into the server. Types of custom resources
 /// are named after their group, and nothing below them has a name.
 fn is_built_in(type_name: &str) -> bool {
     [

@@ -94,7 +94,7 @@ pub fn compare(sides: Sides<'_>) -> Vec<Difference> {
         return Vec::new();
     }
     let defaulted = sides.tables.defaulted(sides.desired, sides.schema);
-    let mut walker = walk::Walker::new(sides.tables);
+    let mut walker = walk::Walker::new(*sides.tables);
     walker.object(sides.desired, &defaulted, sides.live, sides.schema);
     walker.finish()
 }

@@ -158,7 +158,7 @@ fn resource() -> impl Strategy<Value = Value> {
 }
 
 /// Reverses and rotates what has no order.
-fn shuffled(value: &mut Value, node: Option<Node<'_>>, by: usize) {
+pub(super) fn shuffled(value: &mut Value, node: Option<Node<'_>>, by: usize) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
@@ -177,7 +177,7 @@ fn shuffled(value: &mut Value, node: Option<Node<'_>>, by: usize) {
             if !list.is_empty() && node.is_some_and(|node| *node.list_type() != ListType::Atomic) {
                 let by = by % list.len();
                 list.rotate_left(by);
-                if by % 2 == 0 {
+                if by.is_multiple_of(2) {
                     list.reverse();
                 }
             }

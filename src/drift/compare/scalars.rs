@@ -30,7 +30,7 @@ pub(super) fn equal(kind: Kind, built_in: bool, desired: &Value, live: &Value) -
         (Kind::Bytes, Value::String(desired), Value::String(live)) => same_bytes(desired, live),
         (Kind::Time, Value::String(desired), Value::String(live)) => same_time(desired, live),
         (Kind::Duration, Value::String(desired), Value::String(live)) => {
-            both(nanoseconds(desired), nanoseconds(live))
+            both(nanoseconds(desired).as_ref(), nanoseconds(live).as_ref())
         }
         (_, Value::Number(desired), Value::Number(live)) => same_number(desired, live),
         _ => false,
@@ -52,7 +52,7 @@ pub(super) fn normal(kind: Kind, value: &Value) -> Cow<'_, str> {
     }
 }
 
-fn both<T: PartialEq>(left: Option<T>, right: Option<T>) -> bool {
+fn both<T: PartialEq>(left: Option<&T>, right: Option<&T>) -> bool {
     left.is_some() && left == right
 }
 
@@ -105,7 +105,7 @@ fn same_bytes(left: &str, right: &str) -> bool {
         return true;
     }
     let decoded = |text: &[u8]| BASE64.decode(text).ok().map(Zeroizing::new);
-    both(decoded(&left), decoded(&right))
+    both(decoded(&left).as_ref(), decoded(&right).as_ref())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tables of cases: one per rule.
 
 mod lists;
+mod real;
 
 use serde_json::{Value, json};
 
@@ -88,8 +89,7 @@ fn walked(kind: &str, desired: &Value, defaulted: &Value, live: &Value) -> Vec<D
     };
     let node = schemas.kind(group, version, kind);
     assert_eq!(node.is_some(), kind != "None", "{kind}");
-    let tables = Tables::of(36);
-    let mut walker = Walker::new(&tables);
+    let mut walker = Walker::new(Tables::of(36));
     walker.object(desired, defaulted, live, node);
     walker.finish()
 }

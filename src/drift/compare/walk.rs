@@ -59,10 +59,9 @@ impl At {
 
     fn step(self, name: Name<'_>) -> Option<Step> {
         match (self, name) {
-            (Self::Absent, _) => None,
             (Self::Index(index), _) => Some(Step::Index(index)),
             (Self::Key, Name::Key(key)) => Some(Step::Key(key.into())),
-            (Self::Key, _) => None,
+            (Self::Absent | Self::Key, _) => None,
         }
     }
 }
@@ -78,7 +77,7 @@ pub(super) struct Probe {
 
 /// Walks the three trees and keeps what differs.
 pub(super) struct Walker<'a> {
-    tables: &'a Tables,
+    tables: Tables,
     frames: Vec<Frame<'a>>,
     found: Vec<Difference>,
     /// Within an atomic list.
@@ -88,7 +87,7 @@ pub(super) struct Walker<'a> {
 }
 
 impl<'a> Walker<'a> {
-    pub(super) fn new(tables: &'a Tables) -> Self {
+    pub(super) fn new(tables: Tables) -> Self {
         Self {
             tables,
             frames: Vec::new(),
@@ -301,7 +300,8 @@ impl<'a> Walker<'a> {
                 let kind = facts.value_kind();
                 let same = |desired| scalars::equal(kind, facts.built_in, desired, live);
                 let nothing = |value| facts.is_nothing(value, self.tables);
-                if !same(desired) && !same(defaulted) && !(nothing(desired) && nothing(live)) {
+                let equal = same(desired) || same(defaulted) || (nothing(desired) && nothing(live));
+                if !equal {
                     self.emit(Relation::Changed, Some(desired), Some(live));
                 }
             }
