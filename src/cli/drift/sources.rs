@@ -1,13 +1,19 @@
 //! The desired side, from everywhere that it is asked for.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::super::Failure;
+use super::super::reading::each;
 use super::{Run, Seen};
+use crate::cluster::{Cluster, Scope, Selectors};
 use crate::drift::accept::Ignore;
+use crate::drift::desired::auto::{self, Auto, Releases, StoredRelease};
 use crate::drift::desired::{Desired, RenderContext, SourceKind, read_source};
+use crate::drift::live::Live;
+use crate::object::ApiType;
 use crate::owners::Managers;
 
 /// Bytes of standard input that are read: no more can be parsed.
@@ -21,7 +27,7 @@ pub(super) struct DesiredSide {
 }
 
 /// Reads every source.
-pub(super) async fn read(run: &Run, _seen: &Seen) -> Result<DesiredSide, Failure> {
+pub(super) async fn read(run: &Run, seen: &Seen) -> Result<DesiredSide, Failure> {
     let settings = &run.settings;
     let takes_stdin = run
         .sources
@@ -30,6 +36,9 @@ pub(super) async fn read(run: &Run, _seen: &Seen) -> Result<DesiredSide, Failure
     let context = RenderContext {
         default_namespace: settings.default_namespace.as_deref().map(Into::into),
         stdin: if takes_stdin { Some(stdin()?) } else { None },
+        render: settings.render,
+        kube_version: seen.live.info.server_version.clone(),
+        api_versions: api_versions(&seen.live),
         ..RenderContext::default()
     };
     let mut side = DesiredSide {
@@ -39,11 +48,88 @@ pub(super) async fn read(run: &Run, _seen: &Seen) -> Result<DesiredSide, Failure
     };
     for source in &run.sources {
         if source.kind == SourceKind::Auto {
-            continue;
+            add_auto(&mut side, seen, &context).await?;
+        } else {
+            side.sources.push(read_source(source, &context).await);
         }
-        side.sources.push(read_source(source, &context).await);
     }
     Ok(side)
+}
+
+/// Adds the sources that the live side itself names.
+async fn add_auto(
+    side: &mut DesiredSide,
+    seen: &Seen,
+    context: &RenderContext,
+) -> Result<(), Failure> {
+    let (stored, unreadable);
+    let releases = match &seen.cluster {
+        None => Releases::NotRecorded,
+        Some(cluster) => match releases(cluster).await {
+            Ok(found) => {
+                stored = found;
+                Releases::Known(&stored)
+            }
+            Err(reason) => {
+                unreadable = reason;
+                Releases::Unreadable(&unreadable)
+            }
+        },
+    };
+    let Auto {
+        found,
+        ignores,
+        warnings,
+    } = auto::find(&seen.live, &releases);
+    side.ignores.extend(ignores);
+    side.warnings.extend(warnings);
+    if found.is_empty() {
+        side.warnings.push(
+            "neither Argo CD nor Flux nor Helm says here where the desired state is: name it with \
+             --desired"
+                .to_owned(),
+        );
+    }
+    let read = auto::read_all(found, context, &seen.live).await;
+    side.sources.extend(read);
+    Ok(())
+}
+
+/// The releases that Helm keeps in Secrets; the recorder does not read them.
+async fn releases(cluster: &Cluster) -> Result<Vec<StoredRelease>, String> {
+    let api_type = Arc::new(ApiType {
+        group: "".into(),
+        version: "v1".into(),
+        resource: "secrets".into(),
+        kind: "Secret".into(),
+        namespaced: true,
+    });
+    let selectors = Selectors {
+        label: None,
+        field: Some("type=helm.sh/release.v1".to_owned()),
+    };
+    let mut found = Vec::new();
+    each(cluster, &api_type, &Scope::Cluster, selectors, |object| {
+        found.extend(StoredRelease::of(&object.value));
+    })
+    .await?;
+    Ok(found)
+}
+
+/// What charts are told the cluster serves: `apps/v1`, `apps/v1/Deployment`.
+fn api_versions(live: &Live) -> Vec<String> {
+    let mut versions = BTreeSet::new();
+    for kind in live.kinds.values() {
+        for version in &kind.versions {
+            let group_version = match &*kind.group {
+                "" => version.to_string(),
+                group => format!("{group}/{version}"),
+            };
+            versions.insert(format!("{group_version}/{}", kind.kind));
+            versions.insert(group_version);
+        }
+    }
+    versions.into_iter().collect()
 }
 
 fn stdin() -> Result<Arc<[u8]>, Failure> {
