@@ -74,6 +74,90 @@ const SERVER_MADE: [(&str, &[&str], &str); 24] = [
     ),
 ];
 
+/// What the server drops or replaces in generated objects, which set every field there is: no
+/// default, so another part of the comparison tells of it.
+pub(crate) const DROPPED: [(&str, &[&str], &str); 13] = [
+    ("Secret", &["stringData"], "goes into data"),
+    ("Secret", &["data"], "takes stringData"),
+    ("ServiceAccount", &["secrets"], "keep the name alone"),
+    (
+        "Service",
+        &["spec", "sessionAffinityConfig"],
+        "dropped without affinity",
+    ),
+    (
+        "PersistentVolumeClaim",
+        &["spec", "dataSource"],
+        "incomplete",
+    ),
+    (
+        "PersistentVolumeClaim",
+        &["spec", "dataSourceRef"],
+        "alpha: of another namespace",
+    ),
+    ("Node", &["spec", "configSource"], "was removed"),
+    (
+        "Node",
+        &["spec", "taints"],
+        "not ready as long as it is new",
+    ),
+    ("@", &["schedulingGroup"], "alpha"),
+    (
+        "@",
+        &["containers", "*", "lifecycle", "stopSignal"],
+        "alpha",
+    ),
+    (
+        "@",
+        &["initContainers", "*", "lifecycle", "stopSignal"],
+        "alpha",
+    ),
+    (
+        "@",
+        &[
+            "volumes",
+            "*",
+            "projected",
+            "sources",
+            "*",
+            "clusterTrustBundle",
+        ],
+        "beta, off",
+    ),
+    (
+        "@",
+        &[
+            "volumes",
+            "*",
+            "projected",
+            "sources",
+            "*",
+            "podCertificate",
+        ],
+        "beta, off",
+    ),
+];
+
+/// Where kinds have the spec of a Pod, which `@` stands for.
+const POD_SPECS: [&[&str]; 3] = [
+    &["template", "spec"],
+    &["spec", "template", "spec"],
+    &["spec", "jobTemplate", "spec", "template", "spec"],
+];
+
+pub(crate) fn without_dropped(object: &mut Value) {
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    for (of, path, _) in DROPPED {
+        if of == "@" {
+            for spec in POD_SPECS {
+                remove(object, &[spec, path].concat());
+            }
+        } else if of == kind {
+            remove(object, path);
+        }
+    }
+}
+
 pub(crate) fn without_server_made(object: &mut Value) {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
     for (of, path, _) in SERVER_MADE {

@@ -80,6 +80,8 @@ type tables struct {
 	Minor int `json:"minor"`
 	// Type to its fields that are left out where they are zero.
 	Omits map[string][]string `json:"omits"`
+	// Type to its fields that are never left out and whose zero means the default.
+	Zeros map[string][]string `json:"zeros"`
 	// Type to field to default, the same wherever the type stands.
 	Types map[string]map[string]any `json:"types"`
 	// Kind to path to default, where it depends on the place. Elements of lists are "[]".
@@ -96,6 +98,8 @@ type found struct {
 
 type generator struct {
 	omits map[string][]string
+	// Fields that are neither pointers nor left out, "type field".
+	plain map[string]bool
 	// How often a field of a type was seen without a value before defaulting, by skeleton.
 	seen  map[string]int
 	found []found
@@ -110,7 +114,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	g := generator{omits: map[string][]string{}, seen: map[string]int{}}
+	g := generator{omits: map[string][]string{}, plain: map[string]bool{}, seen: map[string]int{}}
 	for kind, goType := range scheme.AllKnownTypes() {
 		if served(kind, goType, minor) {
 			g.omitsOf(goType)
@@ -123,7 +127,7 @@ func main() {
 		os.Exit(1)
 	}
 	// A line for each type, so that a difference of two versions can be read.
-	lines := strings.NewReplacer(`],"io.`, "],\n\"io.", `},"io.`, "},\n\"io.", `{"io.`, "{\n\"io.", `},"places"`, "},\n\"places\"")
+	lines := strings.NewReplacer(`],"io.`, "],\n\"io.", `},"io.`, "},\n\"io.", `{"io.`, "{\n\"io.", `},"types"`, "},\n\"types\"", `},"zeros"`, "},\n\"zeros\"", `},"places"`, "},\n\"places\"")
 	fmt.Println(lines.Replace(string(text)))
 }
 
@@ -219,6 +223,7 @@ func (g *generator) omitsOf(t reflect.Type) {
 		if (empty || zero) && kind != reflect.Pointer {
 			g.omits[name] = append(g.omits[name], f.name)
 		}
+		g.plain[name+" "+f.name] = !empty && !zero && kind != reflect.Pointer && kind != reflect.Struct
 		g.omitsOf(f.goType)
 	}
 }
@@ -312,7 +317,7 @@ func written(v reflect.Value) string {
 }
 
 func (g *generator) tables(minor int) tables {
-	out := tables{minor, map[string][]string{}, map[string]map[string]any{}, map[string]map[string]any{}}
+	out := tables{minor, map[string][]string{}, map[string][]string{}, map[string]map[string]any{}, map[string]map[string]any{}}
 	for name, fields := range g.omits {
 		if len(fields) > 0 {
 			slices.Sort(fields)
@@ -337,6 +342,10 @@ func (g *generator) tables(minor int) tables {
 		key := f.typeName + " " + f.field
 		if len(values[key]) == 1 && values[key][f.value] == g.seen[key] {
 			put(out.Types, f.typeName, f.field, f.value)
+			if g.plain[key] && !slices.Contains(out.Zeros[f.typeName], f.field) {
+				out.Zeros[f.typeName] = append(out.Zeros[f.typeName], f.field)
+				slices.Sort(out.Zeros[f.typeName])
+			}
 		} else {
 			put(out.Places, f.kind, f.path, f.value)
 		}

@@ -88,8 +88,7 @@ fn object(fields: &mut Fields, node: Node<'_>, facts: &Facts) {
     workloads::fill(short(name), fields);
     others::fill(short(name), fields);
     for (field, default) in facts.defaults(name) {
-        let means_default =
-            |value: &Value| is_zero(value) && (value.is_string() || facts.omits_zero(name, field));
+        let means_default = |value: &Value| is_zero(value) && facts.zero_means_default(name, field);
         if fields.get(field).is_none_or(means_default) {
             fields.insert(field.to_owned(), default.clone());
         }

@@ -22,6 +22,7 @@ pub(super) fn fill(name: &str, fields: &mut Fields) {
         "rbac.v1.Subject" if matches!(text(fields, "kind"), "User" | "Group") => {
             put(fields, "apiGroup", || RBAC);
         }
+        "core.v1.NodeSpec" => pod_networks(fields),
         "core.v1.LimitRangeItem" if text(fields, "type") == "Container" => limits(fields),
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionNames" => {
             let kind = text(fields, "kind").to_owned();
@@ -41,6 +42,19 @@ pub(super) fn fill(name: &str, fields: &mut Fields) {
             count(fields);
         }
         _ => {}
+    }
+}
+
+/// `podCIDR` is an old name of the first of `podCIDRs`
+/// (<https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/apis/core/v1/conversion.go>).
+fn pod_networks(spec: &mut Fields) {
+    let one = text(spec, "podCIDR").to_owned();
+    if !one.is_empty() {
+        put(spec, "podCIDRs", || json!([one]));
+    }
+    let first = spec.get("podCIDRs").and_then(|all| all.get(0)).cloned();
+    if let Some(first) = first {
+        put(spec, "podCIDR", || first);
     }
 }
 

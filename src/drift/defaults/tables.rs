@@ -12,6 +12,8 @@ pub(super) struct Facts {
     minor: u32,
     /// Type to its fields that are left out where they are zero.
     omits: HashMap<Box<str>, Vec<Box<str>>>,
+    /// Type to its fields that are never left out and whose zero means the default.
+    zeros: HashMap<Box<str>, Vec<Box<str>>>,
     /// Type to field to default.
     types: HashMap<Box<str>, BTreeMap<Box<str>, Value>>,
     /// `group/version/kind` to path to default, where it depends on the place.
@@ -46,8 +48,12 @@ impl Facts {
     }
 
     pub(super) fn omits_zero(&self, type_name: &str, field: &str) -> bool {
-        let fields = self.omits.get(type_name);
-        fields.is_some_and(|fields| fields.binary_search_by(|one| (**one).cmp(field)).is_ok())
+        holds(&self.omits, type_name, field)
+    }
+
+    /// Whether a zero of a field stands for its default.
+    pub(super) fn zero_means_default(&self, type_name: &str, field: &str) -> bool {
+        self.omits_zero(type_name, field) || holds(&self.zeros, type_name, field)
     }
 
     pub(super) fn default(&self, type_name: &str, field: &str) -> Option<&Value> {
@@ -65,4 +71,12 @@ impl Facts {
         let places = self.places.get(kind).into_iter().flatten();
         places.map(|(path, value)| (&**path, value))
     }
+}
+
+fn holds(of: &HashMap<Box<str>, Vec<Box<str>>>, type_name: &str, field: &str) -> bool {
+    let fields = of.get(type_name);
+    fields.is_some_and(|fields| {
+        let found = fields.binary_search_by(|one| (**one).cmp(field));
+        found.is_ok()
+    })
 }

@@ -13,6 +13,10 @@ use super::{Kind, ListType, Type};
 /// The type of `metadata`, which is the same everywhere.
 pub(super) const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
+/// The type of schemas in CRDs, which types of two forms stand for.
+const JSON_SCHEMA: &str =
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+
 /// How deep a schema may be nested without a reference. The server refuses requests that are
 /// nested deeper than 10,000; published ones stay under 40.
 const DEEPEST: u32 = 256;
@@ -127,6 +131,11 @@ impl Raw {
                 outer.kind = Kind::Any;
                 outer.reference = Some(name.into());
             }
+            // A schema in a CRD's schema; where it is a boolean, that is compared as it is.
+            Some(_) if is_schema_or_else(name) => {
+                wanted.insert(JSON_SCHEMA.into());
+                outer.reference = Some(JSON_SCHEMA.into());
+            }
             Some(named) => {
                 let mut inner = named.convert(place, wanted, depth + 1);
                 inner.kind = well_known(name).unwrap_or(inner.kind);
@@ -217,6 +226,13 @@ impl Raw {
     }
 }
 
+/// `items` and `additionalProperties` of a CRD's schema: a list of schemas or a boolean instead are
+/// not structural, or rare.
+fn is_schema_or_else(name: &str) -> bool {
+    let form = name.strip_prefix(JSON_SCHEMA);
+    form.is_some_and(|form| matches!(form, "OrArray" | "OrBool"))
+}
+
 /// Named types whose values have a meaning that their schemas do not tell.
 fn well_known(name: &str) -> Option<Kind> {
     match name {
@@ -286,13 +302,17 @@ pub(super) fn object_meta() -> Type {
             ..of(Kind::List)
         },
     );
-    let text = ["apiVersion", "kind", "name", "uid"].map(|name| (name, Kind::Text));
-    let flags = ["blockOwnerDeletion", "controller"].map(|name| (name, Kind::Boolean));
+    let required = Type {
+        default: Some("".into()),
+        ..of(Kind::Text)
+    };
+    let texts = ["apiVersion", "kind", "name", "uid"].map(|name| (name, required.clone()));
+    let flags = ["blockOwnerDeletion", "controller"].map(|name| (name, of(Kind::Boolean)));
     let owner = Type {
-        fields: text
+        fields: texts
             .into_iter()
             .chain(flags)
-            .map(|(name, kind)| (Box::from(name), of(kind)))
+            .map(|(name, field)| (Box::from(name), field))
             .collect(),
         ..of(Kind::Object)
     };
