@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::super::defaults::Tables;
 use super::super::schema::{Kind, Node};
+use super::metadata;
 
 /// The type of a place.
 #[derive(Clone, Copy)]
@@ -88,6 +89,8 @@ impl<'s> Facts<'s> {
         }
         let kind = match kind {
             _ if node.is_open() => Type::Open,
+            // Templates have all of an object's metadata, of which the schema says the part that matters.
+            Kind::Object if metadata::is_field_of(node, name) => Type::Unknown,
             Kind::Object => return Child::Dropped,
             Kind::Map => Type::Open,
             // An object where the schema has a scalar: the server refuses it.

@@ -78,6 +78,11 @@ static SCHEMA: LazyLock<Schemas> = LazyLock::new(|| {
     }
 });
 
+/// Whether `name` is a field of metadata, where `node` is that.
+pub(super) fn is_field_of(node: Node<'_>, name: &str) -> bool {
+    node.type_name() == Some(NAME) && NOT_COMPARED.contains(&name)
+}
+
 const NAME: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 /// As [`Schemas::kind`] finds it.
 const KIND: &str = "/v1/ObjectMeta";

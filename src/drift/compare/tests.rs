@@ -62,8 +62,10 @@ pub(super) fn schemas() -> Schemas {
                     "emptyDir": {"r": "io.k8s.api.core.v1.EmptyDir"},
                 }}},
                 "startTime": {"k": "time"},
+                "metadata": {"r": "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", "d": {}},
                 "hostAliases": {"k": "list", "l": {"map": ["ip"]}, "i": {"k": "object", "f": {"ip": text, "hostnames": {"k": "list", "i": text}}}},
             }},
+            "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta": {"k": "object", "f": {"labels": texts}},
             "io.k8s.api.core.v1.EmptyDir": {"k": "object", "f": {"medium": {"k": "text", "d": ""}, "sizeLimit": {"k": "quantity"}}},
             "io.k8s.api.core.v1.Container": container,
             "io.k8s.api.core.v1.EnvVar": {"k": "object", "f": {"name": text, "value": {"k": "text", "d": ""}}},
@@ -367,6 +369,24 @@ fn what_the_schema_does_not_know_is_dropped() {
                 json!({"rules": [{"name": "a"}]}),
                 &["?rules[name=a,zone=a].typo"],
             ),
+        ],
+    );
+}
+
+#[test]
+fn a_template_has_all_fields_of_metadata() {
+    let of = |metadata: Value| json!({"metadata": metadata});
+    check(
+        "Pod",
+        &[
+            (of(json!({"name": "a"})), of(json!({})), &["-metadata.name"]),
+            (
+                of(json!({"name": "a"})),
+                of(json!({"name": "b"})),
+                &["~metadata.name"],
+            ),
+            (of(json!({"creationTimestamp": null})), of(json!({})), &[]),
+            (of(json!({"typo": "a"})), of(json!({})), &["?metadata.typo"]),
         ],
     );
 }
