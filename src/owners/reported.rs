@@ -124,3 +124,77 @@ fn nested(name: &str, fields: Map<String, Value>) -> Map<String, Value> {
     let filled = (!fields.is_empty()).then(|| (name.to_owned(), Value::Object(fields)));
     filled.into_iter().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_reports_revisions_and_resources_and_no_values() {
+        let resource = |kind: &str, health: &str| {
+            json!({"group": "apps", "kind": kind, "namespace": "shop",
+            "name": "web", "version": "v1", "status": "Synced", "health": {"status": health}})
+        };
+        let application = |time: &str, order: [&str; 2]| {
+            json!({"status": {
+                "reconciledAt": time, "health": {"status": "Healthy", "lastTransitionTime": time},
+                "sourceType": "Helm", "operationState": {"message": "secret"},
+                "sync": {"status": "Synced", "revision": "abc", "comparedTo": {"x": time}},
+                "resources": order.map(|kind| resource(kind, time)),
+                "history": [{"id": 0, "revision": "old"}, {"id": 1, "revision": "abc",
+                    "deployedAt": time, "source": {"repoURL": "https://me:pw@git.example.com/a@b",
+                        "path": "p", "targetRevision": "main",
+                        "helm": {"parameters": [{"name": "password", "value": "secret"}]}}}]}})
+        };
+        let one = reported("argoproj.io", "Application", &application("1", ["B", "A"])).unwrap();
+        let two = reported("argoproj.io", "Application", &application("2", ["A", "B"]));
+        assert_eq!(two.as_ref(), Some(&one), "neither times, health nor order");
+        assert_eq!(
+            one,
+            json!({"sync": {"status": "Synced", "revision": "abc"}, "sourceType": "Helm",
+                "history": [{"revision": "abc", "source": {"repoURL":
+                    "https://git.example.com/a@b", "path": "p", "targetRevision": "main"}}],
+                "resources": [["apps", "A", "shop", "web"], ["apps", "B", "shop", "web"]]})
+        );
+    }
+
+    #[test]
+    fn flux_reports_revisions_artifacts_and_inventories() {
+        let status = json!({"status": {"lastAppliedRevision": "main@sha1:a", "conditions": [1],
+            "lastHandledReconcileAt": "t", "observedGeneration": 3,
+            "inventory": {"entries": [{"id": "b", "v": "v1"}, {"id": "a", "v": "v1"}]},
+            "artifact": {"revision": "r", "url": "u", "digest": "d", "lastUpdateTime": "t"},
+            "history": [{"name": "web", "version": 2, "digest": "x", "lastDeployed": "t"},
+                {"name": "web", "version": 1}]}});
+        for (group, kind, expected) in [
+            (
+                "kustomize.toolkit.fluxcd.io",
+                "Kustomization",
+                json!({"lastAppliedRevision": "main@sha1:a", "inventory": ["a", "b"]}),
+            ),
+            (
+                "source.toolkit.fluxcd.io",
+                "GitRepository",
+                json!({"artifact": {"revision": "r", "url": "u", "digest": "d"}}),
+            ),
+            (
+                "helm.toolkit.fluxcd.io",
+                "HelmRelease",
+                json!({"history": [{"name": "web", "version": 2, "digest": "x"}],
+                    "inventory": ["a", "b"]}),
+            ),
+        ] {
+            assert_eq!(reported(group, kind, &status), Some(expected), "{kind}");
+        }
+        assert_eq!(reported("apps", "Deployment", &status), None);
+        for hostile in [json!({"status": 3}), json!({"status": [1]}), json!([])] {
+            for (group, kind) in [
+                ("argoproj.io", "Application"),
+                ("helm.toolkit.fluxcd.io", "HelmRelease"),
+                ("source.toolkit.fluxcd.io", "Bucket"),
+            ] {
+                assert_eq!(reported(group, kind, &hostile), None);
+            }
+        }
+    }
+}

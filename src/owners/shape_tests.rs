@@ -146,6 +146,7 @@ fn every_place_has_the_owners_that_managed_fields_names() {
     assert_eq!(times.0.len(), 4);
     assert_eq!(times.0[0], None, "an entry of scale has no time");
     assert_eq!(times.0[2].as_deref(), Some("2026-01-02T03:04:05Z"));
+    assert!(times.0[1].is_some(), "kubectl may be a person");
     assert!(shape.has_last_applied && !shape.unreadable && !shape.terminating);
     assert_eq!(Shape::decode(&shape.encode()).as_ref(), Some(&shape));
     assert_eq!(Times::decode(&times.encode()), Some(times));
@@ -225,4 +226,95 @@ fn a_shape_that_is_not_ours_is_refused() {
     );
     assert_eq!(Shape::decode(deep.as_bytes()), None);
     assert_eq!(Shape::decode(b"{}"), Some(Shape::default()));
+}
+
+#[test]
+fn times_are_kept_of_people_and_strangers_alone() {
+    let live = json!({"apiVersion": "apps/v1", "spec": {"replicas": 1}});
+    for (manager, kept) in [
+        ("kubectl-edit", true),
+        ("kubectl-client-side-apply", true),
+        ("my-operator", true),
+        ("before-first-apply", true),
+        ("argocd-controller", false),
+        ("helm", false),
+        ("kube-controller-manager", false),
+    ] {
+        let fields = json!([entry(
+            manager,
+            "Update",
+            json!({"f:spec": {"f:replicas": {}}})
+        )]);
+        let (_, times) = Shape::of(Some(&raw(&fields)), None, &live, &live, vec![]);
+        assert_eq!(
+            times.0,
+            [kept.then(|| "2026-01-02T03:04:05Z".into())],
+            "{manager}"
+        );
+    }
+}
+
+#[test]
+fn more_writers_than_a_server_keeps_are_nobodys_place_but_not_unowned() {
+    let live = json!({"apiVersion": "apps/v1", "spec": {"replicas": 1, "paused": true}});
+    let fields: Vec<Value> = (0..200)
+        .map(|at| {
+            let field = if at < 127 { "f:replicas" } else { "f:paused" };
+            entry(&format!("m{at}"), "Apply", json!({"f:spec": {field: {}}}))
+        })
+        .collect();
+    let (shape, _) = Shape::of(Some(&raw(&Value::from(fields))), None, &live, &live, vec![]);
+    assert_eq!(shape.owners(&at("spec/replicas")).writers.len(), 127);
+    assert_eq!(who(&shape, "spec/paused"), "?");
+}
+
+#[test]
+fn duplicate_keys_long_lists_and_deep_objects_are_taken_as_they_are() {
+    let twice = json!({"apiVersion": "apps/v1", "env": [{"name": "A", "value": "1"},
+        {"name": "A", "value": "2"}, {"name": "B"}]});
+    let fields = json!([entry(
+        "m",
+        "Update",
+        json!({"f:env": {"k:{\"name\":\"A\"}":
+        {".": {}, "f:name": {}, "f:value": {}}}})
+    )]);
+    let (shape, _) = Shape::of(Some(&raw(&fields)), None, &twice, &twice, vec![]);
+    assert_eq!(
+        ["env/0", "env/1/value", "env/2"].map(|path| who(&shape, path)),
+        ["m", "m", ""]
+    );
+
+    let many: Vec<Value> = (0..1000)
+        .map(|at| json!({"name": format!("n{at}")}))
+        .collect();
+    let many = json!({"apiVersion": "apps/v1", "list": many});
+    let keys = (0..1000).filter(|at| at % 3 == 0);
+    let keys = keys.map(|at| (format!("k:{{\"name\":\"n{at}\"}}"), json!({})));
+    let keys: serde_json::Map<String, Value> = keys.collect();
+    let fields = json!([entry("m", "Update", json!({"f:list": keys}))]);
+    let applied = json!({"list": [{"name": "n999"}, {"name": "n5"}]}).to_string();
+    let (shape, _) = Shape::of(Some(&raw(&fields)), Some(&applied), &many, &many, vec![]);
+    for (place, owner) in [
+        ("list/0", "m"),
+        ("list/1", ""),
+        ("list/999", "-m"),
+        ("list/5", "-"),
+    ] {
+        assert_eq!(who(&shape, place), owner, "{place}");
+    }
+
+    let deep = |text: &str, close: &str| format!("{}1{}", text.repeat(100), close.repeat(100));
+    let live: Value = serde_json::from_str(&deep("{\"a\":", "}")).unwrap();
+    let fields = deep("{\"f:a\":", "}").replace('1', "{}");
+    let fields = format!(r#"[{{"manager":"m","operation":"Apply","fieldsV1":{fields}}}]"#);
+    let fields = serde_json::value::RawValue::from_string(fields).unwrap();
+    let (shape, _) = Shape::of(Some(&fields), None, &live, &live, vec![]);
+    assert_eq!(Shape::decode(&shape.encode()).as_ref(), Some(&shape));
+    assert_eq!(
+        shape
+            .owners(&vec![Step::Key("a".into()); 100])
+            .writers
+            .len(),
+        1
+    );
 }

@@ -113,3 +113,66 @@ impl Pipeline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::filter::{Rules, TypePlan};
+    use crate::owners::Shape;
+
+    fn stage(object: &Value) -> Staged {
+        let api_type = Arc::new(ApiType {
+            group: "".into(),
+            version: "v1".into(),
+            resource: "secrets".into(),
+            kind: "Secret".into(),
+            namespaced: true,
+        });
+        let TypePlan::Watched(rules) = Rules::core().plan(&api_type) else {
+            panic!("Secrets are recorded")
+        };
+        let key = Arc::new(DigestKey::from_bytes(b"a key of a test, long enough").unwrap());
+        let raw = RawObject::parse(object.to_string().as_bytes(), &api_type).unwrap();
+        let pipeline = Pipeline::new(api_type, Arc::from(rules), key);
+        pipeline.stage(raw, &Autoscaled::default()).unwrap()
+    }
+
+    #[test]
+    fn the_sidecar_knows_whose_a_secret_is_and_none_of_its_values() {
+        let applied = r#"{"kind":"Secret","stringData":{"password":"hunter2hunter2"}}"#;
+        let secret = |annotation: &str| {
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s",
+                "namespace": "shop", "annotations": {crate::owners::LAST_APPLIED: annotation},
+                "managedFields": [{"manager": "kubectl-client-side-apply", "operation": "Update",
+                    "apiVersion": "v1", "time": "2026-01-02T03:04:05Z", "fieldsV1":
+                        {"f:data": {".": {}, "f:password": {}}, "f:type": {}}}]},
+                "data": {"password": "aHVudGVyMmh1bnRlcjI=", "other": "b3RoZXJvdGhlcg=="}})
+        };
+        let staged = stage(&secret(applied));
+        let Content::File { bytes, .. } = &staged.content else {
+            panic!("a file")
+        };
+        let sidecar = staged.sidecar.as_ref().unwrap();
+        for bytes in [bytes, &sidecar.owners, &sidecar.times] {
+            let text = String::from_utf8_lossy(bytes);
+            for value in ["hunter2", "aHVudGVy", "b3RoZXJ", "hmac:x"] {
+                assert!(!text.contains(value), "{value}");
+            }
+            assert!(!text.contains("last-applied"), "it goes as before");
+        }
+        assert!(!String::from_utf8_lossy(&sidecar.owners).contains("hmac:"));
+        let shape = Shape::decode(&sidecar.owners).unwrap();
+        let place = |key: &str| ["data", key].map(|key| crate::object::Step::Key(key.into()));
+        let password = shape.owners(&place("password"));
+        assert_eq!(
+            (password.writers.len(), password.in_last_applied),
+            (1, true)
+        );
+        let other = shape.owners(&place("other"));
+        assert_eq!((other.writers.len(), other.in_last_applied), (0, false));
+        assert_eq!(shape.masks.len(), 2, "{:?}", shape.masks);
+        assert!(staged.managed_fields.is_some(), "messages need them");
+    }
+}
