@@ -206,3 +206,91 @@ impl<'t> Nodes<'t> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::canonical::{self, strategy};
+
+    fn key(name: &str) -> Step {
+        Step::Key(name.into())
+    }
+
+    /// The places of all leaves, with those of what lies around them.
+    fn places(value: &Value) -> Vec<Vec<Step>> {
+        let mut all = vec![Vec::new()];
+        let children: Vec<(Step, &Value)> = match value {
+            Value::Object(map) => map.iter().map(|(name, value)| (key(name), value)).collect(),
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(at, value)| (Step::Index(at), value))
+                .collect(),
+            _ => Vec::new(),
+        };
+        for (step, child) in children {
+            all.extend(
+                places(child)
+                    .into_iter()
+                    .map(|rest| [vec![step.clone()], rest].concat()),
+            );
+        }
+        all
+    }
+
+    proptest::proptest! {
+        /// Every place of what the emitter writes is found, whatever its keys look like.
+        #[test]
+        fn every_place_is_found(value in strategy::value()) {
+            let mut text = Vec::new();
+            canonical::emit(&value, &mut text);
+            let text = String::from_utf8(text).unwrap();
+            let found = Places::read(&text);
+            for place in places(&value) {
+                let line = found.line_of(&place).unwrap();
+                assert_eq!(line.steps, place.len(), "{place:?} in\n{text}");
+            }
+        }
+
+        #[test]
+        fn any_text_is_survived(text in ".{0,200}") {
+            let _ = Places::read(&text).line_of(&[key("a"), Step::Index(0)]);
+        }
+    }
+
+    #[test]
+    fn merges_of_merges_end() {
+        let mut text = "a0: &a0 {x: 1}\n".to_owned();
+        for at in 1..200 {
+            let before = at - 1;
+            writeln!(text, "a{at}: &a{at} {{<<: [*a{before}, *a{before}]}}").unwrap();
+        }
+        text.push_str("last:\n  <<: *a199\n  own: 1\n");
+        let found = Places::read(&text);
+        let line = found.line_of(&[key("last"), key("absent")]).unwrap();
+        assert_eq!((line.line, line.steps), (201, 1));
+        assert_eq!(found.line_of(&[key("a1"), key("x")]).unwrap().line, 1);
+        // An alias inside of its own anchor leads nowhere.
+        let circle = "a: &a\n  <<: *a\n  b: *a\n";
+        let deep = [vec![key("a")], vec![key("b"); 500]].concat();
+        let line = Places::read(circle).line_of(&deep).unwrap();
+        assert_eq!(line.line, 3);
+    }
+
+    #[test]
+    fn nesting_does_not_exhaust_the_stack() {
+        // The parser gives up on some of them; what matters is that the process lives.
+        for text in [
+            "[".repeat(200_000),
+            "- ".repeat(5_000),
+            "{a: ".repeat(200_000),
+        ] {
+            let found = Places::read(&text).line_of(&vec![Step::Index(0); 300_000]);
+            assert!(found.is_none_or(|found| found.line == 1));
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! submodule or large-file storage.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -578,11 +578,12 @@ fn ssh_command(access: &GitAccess) -> String {
     let mut command =
         "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=15".to_owned();
     let quote = |path: &Path| format!("'{}'", path.to_string_lossy().replace('\'', r"'\''"));
+    // Writing to a String cannot fail.
     if let Some(key) = &access.ssh_key {
-        command.push_str(&format!(" -i {} -o IdentitiesOnly=yes", quote(key)));
+        let _ = write!(command, " -i {} -o IdentitiesOnly=yes", quote(key));
     }
     if let Some(file) = &access.known_hosts {
-        command.push_str(&format!(" -o UserKnownHostsFile={}", quote(file)));
+        let _ = write!(command, " -o UserKnownHostsFile={}", quote(file));
     }
     command
 }

@@ -112,7 +112,7 @@ pub(super) fn parts(text: &[u8]) -> Vec<Part<'_>> {
     parts
 }
 
-impl<'t> Part<'t> {
+impl Part<'_> {
     /// Without its `---` line, if nothing else stands on it: JSON has no such thing. Without a byte
     /// order mark, which files that were put together have in their middle.
     fn without_marker(self) -> Self {
@@ -372,11 +372,11 @@ impl Reader<'_> {
             secrets::drop_sops(&mut value);
             keys_only = Some(secrets::SOPS);
         }
-        if secrets::is_secret(&identity) {
-            if let Err(reason) = secrets::fold(&mut value, encrypted) {
-                self.problem(Some(line), reason, Some(identity));
-                return;
-            }
+        if secrets::is_secret(&identity)
+            && let Err(reason) = secrets::fold(&mut value, encrypted)
+        {
+            self.problem(Some(line), reason, Some(identity));
+            return;
         }
         let made = secrets::made_from(&value, &identity);
         let mut manifest = Manifest::new(value, self.file.clone(), line);

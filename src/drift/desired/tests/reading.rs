@@ -323,3 +323,31 @@ fn aliases_and_merges_stand_where_their_anchors_stand() {
     assert_eq!(a.line_of(&[key("spec"), key("absent")]), 8);
     assert_eq!(a.line_of(&[key("absent")]), 1);
 }
+
+proptest::proptest! {
+    /// Whatever comes, it is read or it is a problem: nothing is lost without a word.
+    #[test]
+    fn any_text_is_survived(text in "(---|\n|\r|%YAML 1.1|\\.\\.\\.|[ -~]|\u{feff}|é|kind: List\n|items:\n- |apiVersion: v1\n|metadata: \\{name: a\\}\n|kind: A\n){0,60}") {
+        let read = read_text(&text);
+        for manifest in &read.manifests {
+            let lines = text.lines().count().max(1);
+            assert!((1..=lines).contains(&manifest.line));
+            assert!((1..=lines + 1).contains(&manifest.line_of(&[key("metadata"), key("name")])));
+        }
+    }
+
+    /// However many documents there are, and whatever stands between them, all are read.
+    #[test]
+    fn no_document_is_lost(between in proptest::collection::vec("\n---\n|\n--- # x\n|\n---\r\n\r\n|\n\\.\\.\\.\n---\n|\n---\n---\n", 1..20)) {
+        let mut text = String::new();
+        for (at, separator) in between.iter().enumerate() {
+            text += &format!("apiVersion: v1\nkind: A\nmetadata: {{name: a{at}}}{separator}");
+        }
+        let read = read_text(&text);
+        assert_eq!(read.manifests.len(), between.len(), "{text:?} {:?}", read.problems);
+        for manifest in &read.manifests {
+            let line = text.lines().nth(manifest.line - 1).unwrap();
+            assert_eq!(line.trim_end(), "apiVersion: v1");
+        }
+    }
+}
