@@ -533,7 +533,7 @@ async fn the_sidecar_is_in_step_and_comes_back() -> Result<()> {
             .ok_or_else(|| Failure::new("there is no sidecar"))
     };
     let head = git(&repository, &["rev-parse", "main"])?;
-    let in_step = |sidecar: &Sidecar| sidecar.mirror_commit_id().to_string() == head;
+    let in_step = |sidecar: &Sidecar| sidecar.mirror_commit_id().to_string() == head.trim_end();
     let first = open()?;
     assert!(in_step(&first));
     let facts = first.facts().context("the facts")?;
@@ -542,21 +542,28 @@ async fn the_sidecar_is_in_step_and_comes_back() -> Result<()> {
     assert_eq!(coverage["secrets"], "digest");
     let alive = Sidecar::alive(&options, SIDECAR_REFS).context("alive")?;
     let alive = alive.ok_or_else(|| Failure::new("no proof of life"))?;
-    assert_eq!(alive.commit_id.to_string(), head);
+    assert_eq!(alive.commit_id.to_string(), head.trim_end());
     assert_eq!(alive.time, "2023-11-14T22:13:20Z");
-    let chain = || git(&repository, &["rev-parse", "refs/strandline/owners"]);
-    let before = chain()?;
-
-    // Nothing new: neither chain grows.
+    let chain = || git(&repository, &["rev-list", "refs/strandline/owners"]);
+    // A restart that finds one thing new: one commit of each chain, and no other.
     rig.start()?;
+    rig.put("two", 1)?;
     rig.converge("a restart").await?;
     rig.stop().await?;
-    assert_eq!(chain()?, before);
+    assert_eq!(commits(&repository)?, 2);
+    assert_eq!(chain()?.lines().count(), 2);
+    let head = git(&repository, &["rev-parse", "main"])?;
+    let in_step = |sidecar: &Sidecar| sidecar.mirror_commit_id().to_string() == head.trim_end();
+    assert!(in_step(&open()?));
 
     // Lost, as after an older version: it is there again, and the branch stays.
     git(&repository, &["update-ref", "-d", "refs/strandline/owners"])?;
     rig.start()?;
-    rig.converge("without a sidecar").await?;
+    let since = Instant::now();
+    while chain().is_err() {
+        assert!(since.elapsed() < PATIENCE, "it does not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     rig.stop().await?;
     assert!(in_step(&open()?));
     assert_eq!(git(&repository, &["rev-parse", "main"])?, head);

@@ -27,6 +27,8 @@ pub use url::UrlError;
 
 /// Where [`Remote::fetch`] puts what it fetched, out of sight of everybody else.
 pub const FETCHED: &str = "refs/strandline/fetched";
+/// What `git` says of a host that knows no transactions of refs.
+const NOT_ATOMIC: &str = "does not support --atomic push";
 /// The longest reason that an outcome or error carries, in characters.
 const REASON: usize = 300;
 
@@ -410,7 +412,7 @@ impl Remote {
             .arg(format!("{object}:{name}"))
             .run()
             .await;
-        done(result)
+        done(result.map_err(RemoteError::from))
     }
 
     /// Fetches the branch into [`FETCHED`] of `repository`; returns its commit, or `None` where the
@@ -442,7 +444,7 @@ impl Remote {
 
     /// Pushes `commit` of `repository` to the branch, if the remote has `expected` there (`None`:
     /// no such branch) and `expected` is an ancestor of `commit`. `extra` refs go in the same
-    /// transaction of the server; each is a descendant of what is expected there, too.
+    /// transaction of the server, where it knows such; each is a descendant of what is expected there, too.
     ///
     /// The ancestor is checked here because a lease that matches would permit a rewind.
     pub async fn push(
@@ -472,10 +474,33 @@ impl Remote {
                 return Ok(Push::Diverged { reason });
             }
         }
+        let together = !extra.is_empty();
+        let pushed = self
+            .push_once(repository, commit, expected, extra, together)
+            .await;
+        match pushed {
+            Ok(output) if together && output.stderr.contains(NOT_ATOMIC) => done(
+                // Then one after the other: whoever reads finds what belongs together by the commit
+                // that the sidecar names.
+                self.push_once(repository, commit, expected, extra, false)
+                    .await,
+            ),
+            result => done(result),
+        }
+    }
+
+    async fn push_once(
+        &self,
+        repository: &Path,
+        commit: &Oid,
+        expected: Option<&Oid>,
+        extra: &[ExtraRef],
+        atomic: bool,
+    ) -> Result<Output, RemoteError> {
         let mut command =
             self.command(Some(repository))?
                 .args(["push", "--porcelain", "--no-verify"]);
-        if !extra.is_empty() {
+        if atomic {
             // Not every host can, and one ref does not need it.
             command = command.arg("--atomic");
         }
@@ -494,12 +519,8 @@ impl Remote {
             command = command.arg(lease(name, expected.as_ref()));
             refspecs.push(format!("{object}:{name}"));
         }
-        let result = command
-            .args(["--", &self.options.url])
-            .args(refspecs)
-            .run()
-            .await;
-        done(result)
+        let command = command.args(["--", &self.options.url]).args(refspecs);
+        Ok(command.run().await?)
     }
 
     /// A `git` that may talk to this remote, over its own protocol and no other.
@@ -529,13 +550,13 @@ fn check_ref(name: &str) -> Result<(), RemoteError> {
 }
 
 /// How a push ended.
-fn done(result: Result<Output, ProcessError>) -> Result<Push, RemoteError> {
+fn done(result: Result<Output, RemoteError>) -> Result<Push, RemoteError> {
     match result {
         Ok(output) => Ok(outcome(&output)),
-        Err(ProcessError::TimedOut { timeout, .. }) => Ok(Push::TimedOut {
+        Err(RemoteError::Process(ProcessError::TimedOut { timeout, .. })) => Ok(Push::TimedOut {
             reason: format!("no end within {}s", timeout.as_secs_f32()),
         }),
-        Err(other) => Err(other.into()),
+        Err(other) => Err(other),
     }
 }
 

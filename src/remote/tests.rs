@@ -13,6 +13,8 @@ use proptest::prelude::*;
 use super::url::{check, is_ref_name};
 use super::*;
 
+mod refs;
+
 struct Bed {
     directory: tempfile::TempDir,
 }

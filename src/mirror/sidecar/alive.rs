@@ -177,7 +177,10 @@ impl Mirror {
         let keep = parts(&self.repo, new).unwrap_or_default();
         for id in parts(&self.repo, old).unwrap_or_default() {
             if !keep.contains(&id) {
-                let _ = std::fs::remove_file(self.loose_path(id));
+                let path = self.loose_path(id);
+                let _ = std::fs::remove_file(&path);
+                // Its directory too, if it was the only one there.
+                let _ = path.parent().map(std::fs::remove_dir);
             }
         }
     }
