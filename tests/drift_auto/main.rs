@@ -4,6 +4,8 @@
 //! Needs the control plane, the CRDs, `git http-backend`, and Go, once, to build `tests/helm` and
 //! `tests/helm4`.
 
+#![expect(unreachable_pub, reason = "nothing in a test crate is reachable")]
+
 use std::process::ExitCode;
 
 #[path = "../support/mod.rs"]
