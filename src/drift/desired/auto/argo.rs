@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::settings::{self, IN_CLUSTER, Settings};
 use super::{
     Auto, Chart, ChartPlace, Edits, Fetch, Found, GitPath, Layout, Live, LiveObject, annotation,
-    at, folder, ignore_object, is_given, list, of_kind, qualified, reported, text, without_user,
+    at, folder, ignore_object, is_given, list, newest, of_kind, qualified, reported, text,
+    without_user,
 };
 use crate::drift::accept::Ignored;
 use crate::drift::desired::Identity;
@@ -213,10 +214,10 @@ fn fetches(identity: &Identity, spec: &Value, reported: &Value) -> Vec<Fetch> {
 /// The revision that is live: the one that was compared where Argo CD found no difference,
 /// otherwise the one that was last synced. Of the source at a position, where there are several.
 fn revision(reported: &Value, position: Option<usize>) -> Option<String> {
-    let of = |part: &str| {
+    let of = |part: &Value| {
         let revision = match position {
-            None => text(reported, &[part, "revision"]),
-            Some(position) => list(reported, &[part, "revisions"])
+            None => text(part, &["revision"]),
+            Some(position) => list(part, &["revisions"])
                 .get(position)
                 .and_then(Value::as_str)
                 .unwrap_or_default(),
@@ -224,8 +225,8 @@ fn revision(reported: &Value, position: Option<usize>) -> Option<String> {
         (!revision.is_empty()).then(|| revision.to_owned())
     };
     let synced = text(reported, &["sync", "status"]) == "Synced";
-    let compared = synced.then(|| of("sync")).flatten();
-    compared.or_else(|| of("history"))
+    let compared = at(reported, &["sync"]).filter(|_| synced).and_then(of);
+    compared.or_else(|| of(newest(reported)))
 }
 
 /// A source hydrator's result is plain YAML on a branch:

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::helm::{self, Releases};
 use super::{
     Auto, Edits, Fetch, Found, GitPath, Layout, Live, LiveObject, annotation, at, folder,
-    ignore_object, is_given, label, list, of_kind, qualified, reported, target, text,
+    ignore_object, is_given, label, list, newest, of_kind, qualified, reported, target, text,
 };
 use crate::drift::accept::{Ignore, Ignored, Place};
 use crate::drift::desired::Identity;
@@ -339,7 +339,7 @@ fn release(
     let or = |text: &str, default: &str| if text.is_empty() { default } else { text }.to_owned();
     let storage = or(text(spec, &["storageNamespace"]), own);
     let target_namespace = text(spec, &["targetNamespace"]);
-    let installed = text(reported, &["history", "name"]);
+    let installed = text(newest(reported), &["name"]);
     let name = match (installed, text(spec, &["releaseName"]), target_namespace) {
         // https://fluxcd.io/flux/components/helm/helmreleases/#release-name
         ("", "", "") => shortened(&identity.name),

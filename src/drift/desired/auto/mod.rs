@@ -250,6 +250,11 @@ fn reported(object: &LiveObject) -> &Value {
     object.shape.reported.as_ref().unwrap_or(&Value::Null)
 }
 
+/// The newest entry of the history that a status reports.
+fn newest(reported: &Value) -> &Value {
+    list(reported, &["history"]).last().unwrap_or(&Value::Null)
+}
+
 /// The text of an annotation; empty where there is none.
 fn annotation<'a>(object: &'a LiveObject, key: &str) -> &'a str {
     text(&object.value, &["metadata", "annotations", key])

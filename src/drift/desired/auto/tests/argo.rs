@@ -60,7 +60,7 @@ fn a_directory_at_what_was_last_synced() {
         "  source: {repoURL: 'https://git.example.com/shop.git', path: ./deploy/, targetRevision: main, \
          directory: {recurse: true, exclude: 'test/*'}}",
         &format!(
-            "{{sync: {{status: OutOfSync, revision: aaaa}}, history: {{revision: {COMMIT}}}, \
+            "{{sync: {{status: OutOfSync, revision: aaaa}}, history: [{{revision: {COMMIT}}}], \
              sourceTypes: [Directory], resources: [[apps, Deployment, shop, web], ['', Namespace, '', shop]]}}"
         ),
     );
@@ -105,11 +105,11 @@ fn a_directory_at_what_was_last_synced() {
 fn what_is_live_is_what_was_synced() {
     for (reported, expected) in [
         (
-            "{sync: {status: Synced, revision: bbb}, history: {revision: aaa}}",
+            "{sync: {status: Synced, revision: bbb}, history: [{revision: aaa}]}",
             Some("bbb"),
         ),
         (
-            "{sync: {status: OutOfSync, revision: bbb}, history: {revision: aaa}}",
+            "{sync: {status: OutOfSync, revision: bbb}, history: [{revision: aaa}]}",
             Some("aaa"),
         ),
         ("{sync: {status: Unknown}}", None),
