@@ -17,7 +17,7 @@ const CORE_NAME: &str = "filters/core.yaml";
 /// The built-in rule that the mode of Secrets is for.
 const SECRET_VALUES: &str = "secret-values";
 /// Largest file of rules that is read, in bytes.
-const LARGEST_FILE: usize = 1 << 20;
+pub(super) const LARGEST_FILE: usize = 1 << 20;
 
 /// What a user is told of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -406,48 +406,56 @@ pub(super) fn read_preset(text: &'static str) -> Result<Preset, RulesError> {
 }
 
 fn read(file: &str, text: &str, policy: &Policy<'_>) -> Result<RuleFile, RulesError> {
-    let error = |line, column, rule, problem: String| RulesError::File {
+    if text.len() > LARGEST_FILE {
+        return Err(RulesError::File {
+            file: file.escape_debug().to_string(),
+            line: 0,
+            column: 0,
+            rule: None,
+            problem: format!("expected a file of at most {LARGEST_FILE} bytes"),
+        });
+    }
+    policy
+        .deserialize(serde_yaml::Deserializer::from_str(text))
+        .map_err(|cause| located(file, text, "rules", &cause))
+}
+
+/// What is wrong where in a file of rules, which are the file's list `list`.
+pub(super) fn located(file: &str, text: &str, list: &str, cause: &serde_yaml::Error) -> RulesError {
+    let said = cause.to_string();
+    let (line, column) = cause
+        .location()
+        .map_or((0, 0), |location| (location.line(), location.column()));
+    // The reader ends with the location, and begins with the place: `rules[3].prune[0]: …`.
+    let said = match said.rfind(" at line ") {
+        Some(end) if line > 0 => &said[..end],
+        _ => &said,
+    };
+    let (rule, said) = match in_rule(list, said) {
+        Some((index, rest)) => (name_of(list, text, index), rest),
+        None => (None, said),
+    };
+    RulesError::File {
         file: file.escape_debug().to_string(),
         line,
         column,
         rule,
-        problem,
-    };
-    if text.len() > LARGEST_FILE {
-        let problem = format!("expected a file of at most {LARGEST_FILE} bytes");
-        return Err(error(0, 0, None, problem));
+        problem: with_suggestion(said),
     }
-    policy
-        .deserialize(serde_yaml::Deserializer::from_str(text))
-        .map_err(|cause| {
-            let said = cause.to_string();
-            let (line, column) = cause
-                .location()
-                .map_or((0, 0), |location| (location.line(), location.column()));
-            // The reader ends with the location, and begins with the place: `rules[3].prune[0]: …`.
-            let said = match said.rfind(" at line ") {
-                Some(end) if line > 0 => &said[..end],
-                _ => &said,
-            };
-            let (rule, said) = match in_rule(said) {
-                Some((index, rest)) => (name_of(text, index), rest),
-                None => (None, said),
-            };
-            error(line, column, rule, with_suggestion(said))
-        })
 }
 
 /// Splits `rules[3].prune[0]: problem` into 3 and `prune[0]: problem`.
-fn in_rule(said: &str) -> Option<(usize, &str)> {
-    let (index, rest) = said.strip_prefix("rules[")?.split_once(']')?;
+fn in_rule<'a>(list: &str, said: &'a str) -> Option<(usize, &'a str)> {
+    let rest = said.strip_prefix(list)?.strip_prefix('[')?;
+    let (index, rest) = rest.split_once(']')?;
     let rest = rest.trim_start_matches(['.', ':', ' ']);
     Some((index.parse().ok()?, rest))
 }
 
 /// The name of a rule in a file that is broken elsewhere.
-fn name_of(text: &str, index: usize) -> Option<RuleName> {
+fn name_of(list: &str, text: &str, index: usize) -> Option<RuleName> {
     let file: serde_yaml::Value = serde_yaml::from_str(text).ok()?;
-    let name = file.get("rules")?.get(index)?.get("name")?.as_str()?;
+    let name = file.get(list)?.get(index)?.get("name")?.as_str()?;
     Some(RuleName::from(name.escape_debug().to_string()))
 }
 

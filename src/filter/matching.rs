@@ -240,7 +240,7 @@ impl Match {
 
     /// Whether an object of a type that fits does so too. What is cheap is asked first.
     pub(super) fn fits_object(&self, object: &RawObject, key: &ObjectKey) -> Fit {
-        if !self.fits_cheaply(object, key) {
+        if !self.fits_cheaply(&object.value, key.namespace.as_deref(), &key.name) {
             return Fit::No;
         }
         if let Some(managers) = &self.managed_by {
@@ -266,20 +266,40 @@ impl Match {
         }
     }
 
-    fn fits_cheaply(&self, object: &RawObject, key: &ObjectKey) -> bool {
-        let metadata = |field: &str| object.value.get("metadata")?.get(field);
+    /// The same for an object of which no more is known than what its file has, or nothing:
+    /// conditions on what is not known do not hold, neither does a `when` that is undecided.
+    pub(super) fn fits_value(
+        &self,
+        object: Option<&Value>,
+        namespace: Option<&str>,
+        name: &str,
+        is_secret: bool,
+    ) -> bool {
+        let asks_names = usize::from(self.names.is_some()) + usize::from(self.namespaces.is_some());
+        let Some(value) = object else {
+            return self.object_conditions() == asks_names
+                && self.fits_cheaply(&Value::Null, namespace, name);
+        };
+        let when = self.when.as_ref();
+        self.managed_by.is_none()
+            && self.fits_cheaply(value, namespace, name)
+            && when.is_none_or(|when| when.holds(value, is_secret) == Ok(true))
+    }
+
+    fn fits_cheaply(&self, object: &Value, namespace: Option<&str>, name: &str) -> bool {
+        let metadata = |field: &str| object.get("metadata")?.get(field);
         let owners = || {
             metadata("ownerReferences")
                 .and_then(Value::as_array)
                 .map_or(&[][..], Vec::as_slice)
         };
         if let Some(names) = &self.names
-            && !names.matches(&key.name)
+            && !names.matches(name)
         {
             return false;
         }
         if let Some(namespaces) = &self.namespaces {
-            match &key.namespace {
+            match namespace {
                 Some(namespace) if namespaces.matches(namespace) => {}
                 _ => return false,
             }
@@ -323,7 +343,7 @@ impl Match {
             }
         }
         if let Some(types) = &self.secret_types {
-            let actual = object.value.get("type").and_then(Value::as_str);
+            let actual = object.get("type").and_then(Value::as_str);
             if !types.iter().any(|wanted| Some(&**wanted) == actual) {
                 return false;
             }

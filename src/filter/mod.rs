@@ -11,6 +11,7 @@
 //!
 //! Pure: no I/O, no clock, no randomness.
 
+mod accept;
 mod apply;
 mod assemble;
 mod autoscale;
@@ -41,6 +42,7 @@ mod sets;
 #[cfg(test)]
 mod tests;
 
+pub use accept::{AcceptClass, AcceptFile, AcceptMatch, AcceptRule};
 pub use apply::{Context, TypeRules, Verdict};
 pub use assemble::{RuleInfo, RuleLayer, Rules, RulesError, Selection, UserFile};
 pub use autoscale::{Autoscaled, ScaleTarget, is_autoscaler, scale_target};

@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
-use super::super::accept::Ignored;
+use super::super::accept;
 use super::super::desired::Identity;
 use super::super::live::LiveObject;
 use super::super::report::ObjectClass;
-use super::temporary as accept;
 use super::{Evaluator, Judged};
 use crate::object::system_made;
 use crate::owners::Role;
@@ -34,7 +33,7 @@ impl Evaluator<'_> {
             .flat_map(|desired| &desired.ignores);
         let mut rules = sources.chain(self.question.ignores);
         let hides = rules.find(|rule| {
-            matches!(rule.what, Ignored::Object | Ignored::Extra)
+            accept::hides_object(rule, ObjectClass::Extra)
                 && accept::fits(rule, identity, Some(&live.value))
         });
         if let Some(rule) = hides {

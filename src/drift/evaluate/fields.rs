@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::super::accept::Ignored;
+use super::super::accept::{self, Seen};
 use super::super::compare::{Difference, Relation, Sides, compare};
 use super::super::desired::{Identity, Manifest};
 use super::super::live::LiveObject;
 use super::super::ownership::{ObjectFacts, judge_in};
 use super::super::report::{FieldClass, FieldReport, ObjectClass, Severity};
 use super::desired_side::Filtered;
-use super::temporary as accept;
 use super::{Evaluator, Judged, Place, class_of, group_version};
 use crate::object::Step;
 use crate::owners::{Mask, MaskKind};
@@ -59,7 +58,9 @@ impl Evaluator<'_> {
             declarable: true,
             known: true,
         };
-        if let Some(rule) = self.ignored_whole(identity, place.0, Some(&live.value)) {
+        if let Some(rule) =
+            self.ignored_whole(identity, place.0, Some(&live.value), ObjectClass::Modified)
+        {
             judged.report.class = ObjectClass::Ignored;
             judged.report.reason = Some(rule.clone());
             judged.ignored_by.push(rule);
@@ -248,11 +249,12 @@ impl Evaluator<'_> {
         identity: &Identity,
         source: usize,
         object: Option<&Value>,
+        class: ObjectClass,
     ) -> Option<String> {
         let own = &self.question.desired[source].ignores;
         let rules = own.iter().chain(self.question.ignores);
         let mut fitting = rules.filter(|rule| accept::fits(rule, identity, object));
-        let whole = fitting.find(|rule| rule.what == Ignored::Object)?;
+        let whole = fitting.find(|rule| accept::hides_object(rule, class))?;
         Some(accept::shown(whole))
     }
 
@@ -269,19 +271,21 @@ impl Evaluator<'_> {
         let rules = own.iter().chain(self.question.ignores);
         let mut fitting = rules.filter(|rule| accept::fits(rule, identity, Some(&live.value)));
         fitting
-            .find(|rule| match &rule.what {
-                Ignored::Object | Ignored::Extra => false,
-                Ignored::Classes(classes) => classes.contains(&class),
-                Ignored::Managers(managers) => {
+            .find(|rule| {
+                let seen = Seen {
+                    difference,
+                    class,
+                    desired: &manifest.value,
+                    live: &live.value,
+                };
+                accept::hides_field(rule, seen, |manager| {
                     let owners = live.shape.owners(&difference.live_at);
-                    owners.writers.iter().any(|at| {
-                        let manager = live.shape.writers.get(*at).map(|writer| &*writer.manager);
-                        manager.is_some_and(|manager| managers.iter().any(|one| one == manager))
+                    let mut writers = owners.writers.iter();
+                    writers.any(|at| {
+                        let writer = live.shape.writers.get(*at);
+                        writer.is_some_and(|writer| &*writer.manager == manager)
                     })
-                }
-                Ignored::Paths(places) => places
-                    .iter()
-                    .any(|place| accept::names(place, difference, &manifest.value, &live.value)),
+                })
             })
             .map(accept::shown)
     }

@@ -7,7 +7,6 @@ mod desired_side;
 mod extra;
 mod fields;
 mod tally;
-mod temporary;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -332,7 +331,12 @@ impl<'a> Evaluator<'a> {
         }
         let mut report = self.report_of(identity, Some(place), None, ObjectClass::Missing);
         let mut ignored_by = Vec::new();
-        if let Some(rule) = self.ignored_whole(identity, place.0, Some(&manifest.value)) {
+        if let Some(rule) = self.ignored_whole(
+            identity,
+            place.0,
+            Some(&manifest.value),
+            ObjectClass::Missing,
+        ) {
             report.class = ObjectClass::Ignored;
             report.reason = Some(format!("missing; {rule}"));
             ignored_by.push(rule);

@@ -20,7 +20,7 @@ pub(super) fn is_hidden(c: char) -> bool {
 }
 
 /// On one line: what is hidden is spelled as Rust and JSON do, `\n`, `\u{1b}`.
-pub(super) fn visible(text: &str) -> Cow<'_, str> {
+pub(in crate::drift) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }

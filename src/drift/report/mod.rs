@@ -13,10 +13,13 @@ mod tell;
 pub mod text;
 mod values;
 
+pub(super) use escape::visible;
+pub(super) use tell::attribution;
+
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
-mod samples;
+pub(in crate::drift) mod samples;
 #[cfg(test)]
 mod tests;
 

@@ -6,9 +6,14 @@ use serde_json::{Value, json};
 use super::*;
 
 /// A value that must be in no rendering.
-pub(super) const SECRET: &str = "hunter2-never-shown";
+pub(in crate::drift) const SECRET: &str = "hunter2-never-shown";
 
-pub(super) fn field(path: &str, class: FieldClass, desired: Value, live: Value) -> FieldReport {
+pub(in crate::drift) fn field(
+    path: &str,
+    class: FieldClass,
+    desired: Value,
+    live: Value,
+) -> FieldReport {
     let some = |value: Value| Some(value).filter(|value| !value.is_null());
     FieldReport {
         path: path.to_owned(),
@@ -33,7 +38,7 @@ fn by(mut field: FieldReport, manager: &str, operation: &str) -> FieldReport {
     field
 }
 
-pub(super) fn object(kind: &str, name: &str, class: ObjectClass) -> ObjectReport {
+pub(in crate::drift) fn object(kind: &str, name: &str, class: ObjectClass) -> ObjectReport {
     ObjectReport {
         group: String::new(),
         version: "v1".to_owned(),
@@ -51,7 +56,7 @@ pub(super) fn object(kind: &str, name: &str, class: ObjectClass) -> ObjectReport
 }
 
 /// Each class of objects and of fields once.
-pub(super) fn full() -> Report {
+pub(in crate::drift) fn full() -> Report {
     let mut web = object("Deployment", "web", ObjectClass::Modified);
     web.group = "apps".to_owned();
     web.marks = vec!["rolling out".to_owned()];
@@ -197,7 +202,7 @@ pub(super) fn full() -> Report {
 }
 
 /// Nothing differs.
-pub(super) fn clean() -> Report {
+pub(in crate::drift) fn clean() -> Report {
     let mut report = full();
     report.objects.clear();
     report.incomplete.clear();
@@ -342,7 +347,7 @@ prop_compose! {
 
 prop_compose! {
     /// Hostile wherever a cluster or a repository has a say.
-    pub(super) fn hostile()(
+    pub(in crate::drift) fn hostile()(
         mut objects in proptest::collection::vec(hostile_object(), 0..8),
         texts in proptest::collection::vec(hostile_text(), 9),
     ) -> Report {

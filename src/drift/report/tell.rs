@@ -142,7 +142,7 @@ pub(super) fn place(object: &ObjectReport, line: Option<usize>) -> Option<String
 }
 
 /// The class and who wrote it: `Changed by kubectl-edit (Update), last write 2026-11-21T09:00:00Z`.
-pub(super) fn attribution(field: &FieldReport) -> String {
+pub(in crate::drift) fn attribution(field: &FieldReport) -> String {
     let mut text = field_class(field.class).to_owned();
     if field.class == FieldClass::Ignored {
         if let Some(rule) = &field.rule {
