@@ -55,17 +55,10 @@ impl<'p> Bed<'p> {
         let home = tempfile::tempdir().context("a folder for the desired files")?;
         let mut folders = copy_sets(&acid, home.path())?;
         folders.push((BED_SOURCE.to_owned(), reader(home.path())?));
-        for (name, folder) in &folders {
-            let how = if name == BED_SOURCE {
-                How::ServerSide
-            } else {
-                how
-            };
-            let applied = Acid::read(folder)?.apply(plane, how)?;
-            if !applied.refused.is_empty() {
-                let text = format!("{name}: refused: {:?}", applied.refused);
-                return Err(Failure::new(text).into());
-            }
+        let applied = Acid::read(&home.path().join("desired"))?.apply(plane, how)?;
+        if !applied.refused.is_empty() {
+            let text = format!("refused: {:?}", applied.refused);
+            return Err(Failure::new(text).into());
         }
         crate::report(&format!("applied after {:?}", start.elapsed()));
         let api = served(plane, &folders)?;
