@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use strandline::canonical;
 use strandline::cluster::{Cluster, ListMode, Metrics, ReflectorOptions};
 use strandline::filter::{DigestKey, Rules};
-use strandline::mirror::{Author, BlobId, Mirror, MirrorOptions};
+use strandline::mirror::{
+    Author, BlobId, Heads, Mirror, MirrorOptions, SIDECAR_REFS, Sidecar, SnapshotOptions,
+};
 use strandline::object::Prefix;
 use strandline::record::{
-    Identity, Metrics as RecorderMetrics, ReadPlan, RecorderOptions, Recording, Summary, Until,
-    WindowOptions, record,
+    Facts, Identity, Metrics as RecorderMetrics, ReadPlan, RecorderOptions, Recording, Summary,
+    Until, WindowOptions, record,
 };
 use strandline::simulator::{
     Failure as Fails, Fault, Refusal, Simulator, SimulatorOptions, Storm, Verb,
@@ -118,14 +120,15 @@ impl Rig {
             dry_run: false,
             maintain: None,
             metrics: self.counts.clone(),
+            facts: watch::channel(Facts::default()).1,
         };
         let (stop, stopped) = watch::channel(false);
         let (reports, mut inbox) = mpsc::channel(64);
         tokio::spawn(async move { while inbox.recv().await.is_some() {} });
-        let (commits, _) = watch::channel(None);
+        let (heads, _) = watch::channel(Heads::default());
         let cluster = self.cluster.clone();
         let task = tokio::spawn(async move {
-            record(cluster, mirror, recording, reports, commits, stopped)
+            record(cluster, mirror, recording, reports, heads, stopped)
                 .await
                 .context("record")
         });
@@ -507,4 +510,74 @@ async fn an_object_that_keeps_changing_is_sampled_and_nothing_is_lost() -> Resul
         assert_eq!(message.contains(&trailer), damping, "{message}");
     }
     Ok(())
+}
+
+/// The sidecar stands beside the branch, comes back where it was lost, and a run that finds nothing
+/// new adds nothing but a proof of life.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sidecar_is_in_step_and_comes_back() -> Result<()> {
+    let mut rig = Rig::new(7, ListMode::Pages).await?;
+    rig.put("one", 1)?;
+    rig.start()?;
+    rig.converge("the first sync").await?;
+    rig.stop().await?;
+    let repository = rig.repository();
+    let options = SnapshotOptions {
+        path: repository.clone(),
+        reference: "refs/heads/main".to_owned(),
+        prefix: Prefix::default(),
+    };
+    let open = || {
+        Sidecar::open(&options, SIDECAR_REFS)
+            .context("the sidecar")?
+            .ok_or_else(|| Failure::new("there is no sidecar"))
+    };
+    let head = git(&repository, &["rev-parse", "main"])?;
+    let in_step = |sidecar: &Sidecar| sidecar.mirror_commit_id().to_string() == head;
+    let first = open()?;
+    assert!(in_step(&first));
+    let facts = first.facts().context("the facts")?;
+    let coverage: Value = serde_json::from_slice(&facts["coverage.json"]).context("coverage")?;
+    assert_eq!(coverage["unknown"], json!({}));
+    assert_eq!(coverage["secrets"], "digest");
+    let alive = Sidecar::alive(&options, SIDECAR_REFS).context("alive")?;
+    let alive = alive.ok_or_else(|| Failure::new("no proof of life"))?;
+    assert_eq!(alive.commit_id.to_string(), head);
+    assert_eq!(alive.time, "2023-11-14T22:13:20Z");
+    let chain = || git(&repository, &["rev-parse", "refs/strandline/owners"]);
+    let before = chain()?;
+
+    // Nothing new: neither chain grows.
+    rig.start()?;
+    rig.converge("a restart").await?;
+    rig.stop().await?;
+    assert_eq!(chain()?, before);
+
+    // Lost, as after an older version: it is there again, and the branch stays.
+    git(&repository, &["update-ref", "-d", "refs/strandline/owners"])?;
+    rig.start()?;
+    rig.converge("without a sidecar").await?;
+    rig.stop().await?;
+    assert!(in_step(&open()?));
+    assert_eq!(git(&repository, &["rev-parse", "main"])?, head);
+
+    // What is not seen is said, in a commit of the sidecar alone.
+    let refused = Fault::new(Fails::Refuse(Refusal::Forbidden)).resource("configmaps");
+    rig.simulator.faults().push(refused);
+    rig.start()?;
+    let since = Instant::now();
+    let unknown = loop {
+        let facts = open()?.facts().context("the facts")?;
+        let coverage: Value =
+            serde_json::from_slice(&facts["coverage.json"]).context("coverage")?;
+        if coverage["unknown"] != json!({}) {
+            break coverage["unknown"].clone();
+        }
+        assert!(since.elapsed() < PATIENCE, "nobody says so");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(unknown, json!({ "configmaps": "forbidden" }));
+    rig.stop().await?;
+    assert_eq!(git(&repository, &["rev-parse", "main"])?, head);
+    fsck(&repository)
 }

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 use serde_json::{Map, Value};
 
-use super::read::{Document, ReadError, Reason};
+use super::read::{Document, ReadError, Reason, Spot};
 use super::scalar::{self, Scalar};
 
 /// Deepest nesting, as `serde_json` reads it back.
@@ -120,6 +120,8 @@ struct Loader {
     copied: Size,
     /// The complete document, and where it starts.
     root: Option<(Value, Marker)>,
+    /// Where the elements of the root's `items` stand.
+    items: Vec<Spot>,
 }
 
 impl Loader {
@@ -129,9 +131,11 @@ impl Loader {
         match event {
             Event::DocumentStart(_) => *self = Self::default(),
             Event::DocumentEnd => {
+                let items = std::mem::take(&mut self.items);
                 return Ok(self.root.take().map(|(value, start)| Document {
                     value,
                     line: start.line(),
+                    items,
                 }));
             }
             Event::SequenceStart(anchor, _) => self.open(Frame::List(Vec::new()), anchor, at)?,
@@ -214,12 +218,26 @@ impl Loader {
         matches!(self.stack.last(), Some((Frame::Map(frame), ..)) if frame.key.is_none())
     }
 
+    /// Whether the next node is an element of the root's `items`.
+    fn is_item(&self) -> bool {
+        let [(Frame::Map(root), ..), (Frame::List(_), ..)] = self.stack.as_slice() else {
+            return false;
+        };
+        matches!(&root.key, Some(Key::Text(key)) if key == "items")
+    }
+
     /// Puts a complete node where it belongs.
     fn node(&mut self, value: Value, anchor: usize, at: Marker) -> Result<(), ReadError> {
         if anchor != 0 {
             let size = Size::of(&value);
             spend(&mut self.copied, size, at)?;
             self.anchors.insert(anchor, (value.clone(), size));
+        }
+        if self.is_item() {
+            self.items.push(Spot {
+                line: at.line(),
+                column: at.col() + 1,
+            });
         }
         match self.stack.last_mut() {
             None => self.root = Some((value, at)),

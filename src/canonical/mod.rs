@@ -5,6 +5,7 @@
 //! change of a single byte here rewrites every file of every user.
 
 mod emit;
+mod lines;
 mod load;
 mod order;
 mod read;
@@ -18,5 +19,6 @@ pub(crate) mod strategy;
 mod tests;
 
 pub use emit::emit;
+pub use lines::{Line, Places};
 pub use order::key_order;
-pub use read::{Document, ReadError, Reason, read, read_all};
+pub use read::{Document, ReadError, Reason, Spot, read, read_all};

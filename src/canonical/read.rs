@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::load;
@@ -18,6 +19,18 @@ pub struct Document {
     pub value: Value,
     /// 1-based line that its first node starts on.
     pub line: usize,
+    /// Where the elements of its `items` stand, if that is a list: a Kubernetes List is read as many
+    /// objects. Empty where an alias or merge key brings them.
+    pub items: Vec<Spot>,
+}
+
+/// A place in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// 1-based.
+    pub line: usize,
+    /// 1-based, in characters.
+    pub column: usize,
 }
 
 /// Text that is not the data that was asked for. Holds none of it: it may be a Secret.
@@ -152,11 +165,45 @@ fn json_documents(text: &str) -> Option<Vec<Document>> {
         let Strict(value) = value.ok()?;
         let space = text[end..].len() - text[end..].trim_start().len();
         line += lines(&text.as_bytes()[end..end + space]);
-        documents.push(Document { value, line });
-        line += lines(&text.as_bytes()[end + space..stream.byte_offset()]);
+        let own = &text[end + space..stream.byte_offset()];
+        let items = json_items(&value, own, line);
+        documents.push(Document { value, line, items });
+        line += lines(own.as_bytes());
         end = stream.byte_offset();
     }
     Some(documents)
+}
+
+/// Where the elements of `items` stand in the text of a JSON object that starts on `line`.
+fn json_items(value: &Value, text: &str, line: usize) -> Vec<Spot> {
+    #[derive(serde::Deserialize)]
+    struct List<'t> {
+        #[serde(borrow)]
+        items: Vec<&'t RawValue>,
+    }
+    if !value.get("items").is_some_and(Value::is_array) {
+        return Vec::new();
+    }
+    let Ok(list) = serde_json::from_str::<List<'_>>(text) else {
+        return Vec::new();
+    };
+    let mut spots = Vec::with_capacity(list.items.len());
+    let mut spot = Spot { line, column: 1 };
+    let mut seen = 0;
+    for item in list.items {
+        // What is borrowed lies in the text.
+        let at = item.get().as_ptr().addr() - text.as_ptr().addr();
+        let between = &text[seen..at];
+        let line_start = between.rfind('\n').map_or(0, |at| at + 1);
+        if line_start > 0 {
+            spot.line += lines(between.as_bytes());
+            spot.column = 1;
+        }
+        spot.column += between[line_start..].chars().count();
+        spots.push(spot);
+        seen = at;
+    }
+    spots
 }
 
 /// A JSON value without duplicate keys.

@@ -14,10 +14,11 @@ use super::{Exit, Failure, session};
 use crate::cluster::{Cluster, ReflectorOptions};
 use crate::config::DemoArgs;
 use crate::filter::{Rules, Selection};
-use crate::mirror::{Author, Mirror, MirrorOptions};
+use crate::mirror::{Author, Heads, Mirror, MirrorOptions};
 use crate::object::Prefix;
 use crate::record::{
-    Identity, Metrics, ReadPlan, RecorderOptions, Recording, Report, Until, WindowOptions, record,
+    Facts, Identity, Metrics, ReadPlan, RecorderOptions, Recording, Report, Until, WindowOptions,
+    record,
 };
 use crate::simulator::{Simulator, SimulatorOptions, shop};
 use crate::telemetry::clock::unix_seconds;
@@ -108,13 +109,12 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
         dry_run: false,
         maintain: None,
         metrics: Metrics::default(),
+        facts: watch::channel(Facts::default()).1,
     };
     let (reports, inbox) = mpsc::channel(64);
-    let (commits, _) = watch::channel(None);
+    let (heads, _) = watch::channel(Heads::default());
     let (stop, stopped) = watch::channel(false);
-    let recorder = tokio::spawn(record(
-        cluster, mirror, recording, reports, commits, stopped,
-    ));
+    let recorder = tokio::spawn(record(cluster, mirror, recording, reports, heads, stopped));
     let told = tell(args.seed, &simulator, inbox, output).await;
     stop.send_replace(true);
     recorder.await??;

@@ -7,9 +7,10 @@ use super::rules::Ruling;
 use super::{Failure, session};
 use crate::config::RecordSettings;
 use crate::mirror::{
-    Attachment, BlobId, Commit, Committed, Head, Index, Mirror, MirrorError, Store,
+    Attachment, BlobId, Commit, Committed, Head, Heads, Index, Mirror, MirrorError, SidecarBlobs,
+    SidecarState, Store,
 };
-use crate::record::{Metrics, Recording, Summary, Until, record};
+use crate::record::{Facts, Metrics, Recording, Summary, Until, record};
 use crate::telemetry::clock::unix_seconds;
 
 /// Compares the cluster with what the repository holds, or with nothing where there is none.
@@ -32,11 +33,12 @@ pub(super) async fn run(
         dry_run: true,
         maintain: None,
         metrics: Metrics::default(),
+        facts: watch::channel(Facts::default()).1,
     };
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(super::record::show(inbox, output.clone()));
-    let (commits, _) = watch::channel(None);
-    let summary = record(cluster, store, recording, reports, commits, stopped).await;
+    let (heads, _) = watch::channel(Heads::default());
+    let summary = record(cluster, store, recording, reports, heads, stopped).await;
     // Ends when the recording has dropped its side.
     let _ = shown.await;
     Ok(summary?)
@@ -60,6 +62,16 @@ impl Store for DryStore {
         self.0
             .as_ref()
             .map_or(Ok(None), |mirror| mirror.read_file(path))
+    }
+
+    fn sidecar(
+        &self,
+        each: &mut dyn FnMut(&str, SidecarBlobs),
+    ) -> Result<SidecarState, MirrorError> {
+        self.0.as_ref().map_or_else(
+            || Ok(SidecarState::default()),
+            |mirror| mirror.sidecar(each),
+        )
     }
 
     fn read_blob(&self, id: BlobId) -> Result<Option<Vec<u8>>, MirrorError> {

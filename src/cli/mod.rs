@@ -3,12 +3,16 @@
 mod canonicalize;
 mod check;
 mod demo;
+mod drift;
 mod dry_run;
 mod explain;
+mod facts;
+mod folder;
 mod objects;
 mod output;
 mod progress;
 mod push;
+mod reading;
 mod record;
 mod restore;
 mod rules;
@@ -27,6 +31,8 @@ use output::Output;
 pub enum Exit {
     /// All is well.
     Fine = 0,
+    /// Something differs that `--fail-on` names.
+    Drift = 1,
     /// Usage, configuration or run-time error.
     Error = 2,
     /// Something could not be evaluated.
@@ -83,6 +89,7 @@ pub fn main() -> ExitCode {
             Command::Record(args) => record::run(&args, &output).await,
             Command::Snapshot(args) => snapshot::run(&args, &output).await,
             Command::Check(args) => check::run(&args, &output).await,
+            Command::Drift(args) => drift::run(&args, &output).await,
             Command::Restore(args) => restore::run(&args, &output).await,
             Command::Explain(args) => explain::run(&args, &output).await,
             Command::Canonicalize(args) => canonicalize::run(&args, &output),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::config::{ColorChoice, LogFormat, OutputArgs, OutputFormat, wants_no_color};
+use crate::drift::report::Options;
 use crate::telemetry::{LogOptions, start_logging};
 
 /// How this run talks to the person or program that started it.
@@ -45,6 +46,20 @@ impl Output {
     /// Whether standard output holds JSON.
     pub(super) fn is_json(&self) -> bool {
         self.args.output == OutputFormat::Json
+    }
+
+    /// The format of standard output.
+    pub(super) fn format(&self) -> OutputFormat {
+        self.args.output
+    }
+
+    /// How a report is laid out here.
+    pub(super) fn report_options(&self, show_ignored: bool) -> Options {
+        Options {
+            color: self.color,
+            show_ignored,
+            ..Options::default()
+        }
     }
 
     /// Whether somebody watches a terminal and wants to see progress.

@@ -8,15 +8,15 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
+use super::facts::{self, Gatherer};
 use super::output::{Output, Style};
 use super::progress::SyncProgress;
-use super::push::Pusher;
+use super::push::{Pusher, names};
 use super::session::{Resume, Session};
 use super::{Exit, Failure};
 use crate::config::{RecordArgs, RecordSettings};
 use crate::filter::{RuleName, Rules};
-use crate::mirror::Store as _;
-use crate::record::{Maintain, Metrics, Recording, Report, Summary, Until, record};
+use crate::record::{Facts, Maintain, Metrics, Recording, Report, Summary, Until, record};
 use crate::remote::maintenance;
 use crate::telemetry::clock::unix_seconds;
 use crate::telemetry::{encode, registry};
@@ -90,13 +90,13 @@ pub(super) async fn run_recording(
         cluster,
         mirror,
         remote,
-        remote_head,
+        theirs,
         identity,
         plan,
         options,
+        selection,
     } = Session::start(settings, resume).await?;
-    let head = mirror.head().map(|head| head.commit_id);
-    let (commits, newest) = watch::channel(head);
+    let (heads, newest) = watch::channel(mirror.heads()?);
     let (finish, finished) = watch::channel(false);
     let repository = settings.repository.path.clone();
     let pusher = remote.map(|remote| {
@@ -107,11 +107,15 @@ pub(super) async fn run_recording(
                 .remote
                 .as_ref()
                 .map_or(Duration::ZERO, |r| r.push_interval),
-            expected: remote_head,
+            names: names(settings),
+            theirs,
         };
         tokio::spawn(pusher.run(newest, finished))
     });
     let recorded_metrics = Metrics::default();
+    let gatherer = Gatherer::new(cluster.clone(), plan.rules.clone(), selection);
+    let (gathered, facts) = watch::channel(Facts::default());
+    let gathering = tokio::spawn(facts::keep(gatherer, gathered));
     let recording = Recording {
         plan,
         options,
@@ -122,20 +126,14 @@ pub(super) async fn run_recording(
         dry_run: false,
         maintain: Some(maintenance_of(repository)),
         metrics: recorded_metrics.clone(),
+        facts,
     };
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(show(inbox, output.clone()));
     let unmatched = tokio::spawn(warn_of_unmatched(recording.plan.rules.clone()));
-    let recorded = record(
-        cluster.clone(),
-        mirror,
-        recording,
-        reports,
-        commits,
-        stopped,
-    )
-    .await;
+    let recorded = record(cluster.clone(), mirror, recording, reports, heads, stopped).await;
     unmatched.abort();
+    gathering.abort();
     finish.send_replace(true);
     let push_failed = match pusher {
         Some(pusher) => pusher.await?.err(),
@@ -193,6 +191,22 @@ pub(super) fn maintenance_of(repository: PathBuf) -> Maintain {
                 .map_err(|failure| super::output::chain(&failure))
         })
     })
+}
+
+/// Shows how far a recording is, and nothing else.
+pub(super) async fn show_progress(mut inbox: mpsc::Receiver<Report>, output: Output) {
+    let mut progress = SyncProgress::start(&output);
+    while let Some(report) = inbox.recv().await {
+        match report {
+            Report::Progress {
+                delivered,
+                feeds,
+                waiting,
+            } => progress.update(delivered, feeds, waiting),
+            Report::Synced { .. } => progress.finish(),
+            Report::Committed { .. } | Report::WouldCommit { .. } => {}
+        }
+    }
 }
 
 /// Shows what a recording reports.

@@ -1,23 +1,22 @@
 //! `strandline restore`: manifests on standard output, or a plan, a question, and its execution.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::folder::{self, TemporaryFolder};
 use super::output::{Output, Style};
 use super::progress::RestoreProgress;
 use super::{Exit, Failure};
 use crate::canonical;
 use crate::cluster::{Cluster, ConnectOptions};
-use crate::config::{Credentials as Configured, Place, RestoreArgs, RestoreAt, RestoreSettings};
+use crate::config::{Place, RestoreArgs, RestoreAt, RestoreSettings};
 use crate::filter::LabelSelector;
-use crate::mirror::{
-    At, Author, Head, IDENTITY_FILE, Mirror, MirrorOptions, Snapshot, SnapshotOptions,
-};
+use crate::mirror::{At, Head, IDENTITY_FILE, Snapshot, SnapshotOptions};
 use crate::record::Identity;
-use crate::remote::{Credentials, Depth, FETCHED, Remote, RemoteOptions, git_version};
+use crate::remote::{Depth, FETCHED};
 use crate::restore::{
     Access, Class, Fill, Item, Loaded, Options, Outcome, Plan, RunOptions, Selection, Source,
     Target, Unreadable, Wanted, look, render, run as run_plan,
@@ -36,8 +35,6 @@ enum RestoreStartError {
         "{where_} holds no mirror{below}: it has no {IDENTITY_FILE}; name the repository and --prefix that were recorded with"
     )]
     NoMirror { where_: String, below: String },
-    #[error("branch {branch} is not in {url}")]
-    NoBranch { branch: String, url: String },
     #[error("the identity file {} cannot be read: {source}", path.display())]
     Identity {
         path: PathBuf,
@@ -50,10 +47,6 @@ enum RestoreStartError {
     },
     #[error("there is no terminal to ask on: look at the plan, then give --yes")]
     NobodyToAsk,
-    #[error("a folder for the repository cannot be made: {0}")]
-    Temporary(std::io::Error),
-    #[error("no random bytes for a folder's name: {0}")]
-    Random(getrandom::Error),
 }
 
 /// What is restored from.
@@ -115,7 +108,7 @@ async fn open(settings: &RestoreSettings) -> Result<Origin, Failure> {
         Place::Path(path) => (path.clone(), branch_ref, path.display().to_string(), None),
         Place::Url(url) => {
             let folder = fetch(settings, url).await?;
-            let path = folder.path.join("mirror.git");
+            let path = folder.repository();
             (path, FETCHED.to_owned(), url.clone(), Some(folder))
         }
     };
@@ -169,70 +162,20 @@ fn identities(paths: &[PathBuf]) -> Result<Option<Identities>, RestoreStartError
     Ok(Identities::parse(&all).ok())
 }
 
-/// A folder that nobody else can look into, gone when this is dropped.
-struct TemporaryFolder {
-    path: PathBuf,
-}
-
-impl TemporaryFolder {
-    fn make(below: &Path) -> Result<Self, RestoreStartError> {
-        let random = getrandom::u64().map_err(RestoreStartError::Random)?;
-        let path = below.join(format!("strandline-restore-{random:016x}"));
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::DirBuilderExt as _;
-            builder.mode(0o700);
-        }
-        builder
-            .create(&path)
-            .map_err(RestoreStartError::Temporary)?;
-        Ok(Self { path })
-    }
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        // What stays behind lies where the system cleans up.
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
 /// Fetches the branch of a URL into a repository of its own.
 async fn fetch(settings: &RestoreSettings, url: &str) -> Result<TemporaryFolder, Failure> {
-    git_version().await?;
-    let folder = TemporaryFolder::make(&settings.temporary)?;
-    let path = folder.path.join("mirror.git");
-    // An empty bare repository, made as `record` makes its own.
-    drop(Mirror::open(MirrorOptions {
-        path: path.clone(),
-        branch: settings.branch.clone(),
-        prefix: settings.prefix.clone(),
-        author: Author {
-            name: "Strandline".to_owned(),
-            email: String::new(),
-        },
-    })?);
-    let mut options = RemoteOptions::new(url, &settings.branch);
-    options.credentials = match &settings.credentials {
-        Configured::Ambient => Credentials::None,
-        Configured::TokenFile(path) => Credentials::TokenFile(path.clone()),
-        Configured::Token(token) => Credentials::Token(Zeroizing::new(token.expose().to_owned())),
-        Configured::Helper(name) => Credentials::Helper(name.clone()),
-    };
     let depth = match &settings.at {
         RestoreAt::Revision(revision) if revision == "HEAD" => Depth::Newest,
         _ => Depth::Missing,
     };
-    let fetched = Remote::new(options)?.fetch(&path, depth).await?;
-    if fetched.is_none() {
-        return Err(RestoreStartError::NoBranch {
-            branch: settings.branch.clone(),
-            url: url.to_owned(),
-        }
-        .into());
-    }
-    Ok(folder)
+    let wanted = folder::Fetch {
+        url,
+        branch: &settings.branch,
+        prefix: &settings.prefix,
+        credentials: &settings.credentials,
+        depth,
+    };
+    folder::fetch(&wanted, &settings.temporary).await
 }
 
 /// Prints manifests in an order that can be applied; the rest is said on standard error.

@@ -33,6 +33,8 @@ enum FilterError {
 /// The rules, and whom files are encrypted for where one of them says so.
 pub(super) struct Ruling {
     pub(super) rules: Arc<Rules>,
+    /// What they were put together from.
+    pub(super) selection: Selection,
     pub(super) recipients: Option<Arc<Recipients>>,
 }
 
@@ -50,7 +52,7 @@ impl Ruling {
                 return Err(FilterError::Empty { path: path.clone() }.into());
             }
         }
-        let rules = Rules::assemble(&Selection {
+        let selection = Selection {
             files,
             presets: settings.presets.clone(),
             secrets: match settings.secrets {
@@ -60,7 +62,8 @@ impl Ruling {
                 SecretValues::As(SecretsChoice::Sops) => SecretMode::Sops,
             },
             allow_plaintext: settings.allow_plaintext,
-        })?;
+        };
+        let rules = Rules::assemble(&selection)?;
         let recipients = if settings.recipients.is_empty() {
             None
         } else {
@@ -79,6 +82,7 @@ impl Ruling {
         }
         Ok(Self {
             rules: Arc::new(rules),
+            selection,
             recipients,
         })
     }

@@ -11,15 +11,16 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::Failure;
+use super::push::{Theirs, names};
 use super::rules::Ruling;
 use crate::cluster::{Cluster, ConnectOptions, ListMode, ReflectorOptions};
 use crate::config::{ListModeChoice, RecordSettings, Switch};
-use crate::filter::{DigestKey, DigestKeyError};
-use crate::mirror::{Author, IDENTITY_FILE, Mirror, MirrorOptions, Store};
+use crate::filter::{DigestKey, DigestKeyError, Selection};
+use crate::mirror::{AliveForm, Author, IDENTITY_FILE, Mirror, MirrorOptions, Store};
 use crate::record::{
     CURSOR_REF, Identity, ReadPlan, RecorderOptions, WindowOptions, cursor_valid_for, read_cursor,
 };
-use crate::remote::{Oid, Remote};
+use crate::remote::Remote;
 
 /// The digest key's file in the repository; never fetched or pushed.
 pub(super) const KEY_FILE: &str = "strandline.key";
@@ -77,11 +78,13 @@ pub(super) struct Session {
     pub(super) cluster: Cluster,
     pub(super) mirror: Mirror,
     pub(super) remote: Option<Remote>,
-    /// What the remote's branch was at the start.
-    pub(super) remote_head: Option<Oid>,
+    /// What the remote had at the start.
+    pub(super) theirs: Theirs,
     pub(super) identity: Identity,
     pub(super) plan: ReadPlan,
     pub(super) options: RecorderOptions,
+    /// What the rules were put together from.
+    pub(super) selection: Selection,
 }
 
 pub(super) fn connect_options(settings: &RecordSettings) -> ConnectOptions {
@@ -135,16 +138,24 @@ impl Session {
     /// Connects, opens the mirror, and brings it and its remote together.
     pub(super) async fn start(settings: &RecordSettings, resume: Resume) -> Result<Self, Failure> {
         // Nothing is asked of anybody with half a set of rules.
-        let Ruling { rules, recipients } = Ruling::read(&settings.rules)?;
+        let Ruling {
+            rules,
+            selection,
+            recipients,
+        } = Ruling::read(&settings.rules)?;
         let (cluster, cluster_id) = connect(settings).await?;
         let remote = super::push::remote(settings).await?;
-        let remote_head = match &remote {
-            Some(remote) => remote.head().await?,
-            None => None,
+        let theirs = match &remote {
+            Some(remote) => Theirs::read(remote, &names(settings)).await?,
+            None => Theirs::default(),
         };
         let mut mirror = Mirror::open(mirror_options(settings))?;
         if let Some(remote) = &remote {
-            super::push::meet(settings, &mut mirror, remote, remote_head.as_ref()).await?;
+            super::push::meet(settings, &mut mirror, remote, &theirs).await?;
+            let takes_branches_alone = names(settings).alive().starts_with("refs/heads/");
+            if takes_branches_alone {
+                mirror.set_alive_form(AliveForm::Commit);
+            }
         }
         let (digest_key, identity) = identify(settings, &mirror, cluster_id, Missing::Make)?;
         let head = mirror.head().map(|head| head.commit_id);
@@ -152,6 +163,8 @@ impl Session {
         let cursor = mirror
             .attached(CURSOR_REF)?
             .filter(|attached| resume == Resume::Cursor && Some(attached.commit_id) == head)
+            // What the sidecar lacks only a list brings back.
+            .filter(|_| mirror.sidecar_in_step())
             .map(|attached| read_cursor(&attached.body, &valid_for))
             .unwrap_or_default();
         let plan = ReadPlan {
@@ -168,10 +181,11 @@ impl Session {
             cluster,
             mirror,
             remote,
-            remote_head,
+            theirs,
             identity,
             plan,
             options: recorder_options(settings),
+            selection,
         })
     }
 }

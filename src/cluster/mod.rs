@@ -14,6 +14,7 @@ mod discovery;
 mod look;
 mod machine;
 mod metrics;
+mod openapi;
 mod reflector;
 mod rights;
 mod wire;

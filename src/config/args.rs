@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{FalseyValueParser, Resettable};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use super::drift::DriftArgs;
 use super::explain::{CanonicalizeArgs, ExplainArgs};
 use super::rules::RuleArgs;
 use super::settings::{ListModeChoice, Switch};
@@ -58,7 +59,20 @@ impl Cli {
         }
         let mut command = skip_empty(Self::command());
         Self::from_arg_matches(&command.try_get_matches_from_mut(std::env::args_os())?)
+            .and_then(Self::check_format)
             .map_err(|error| error.format(&mut command))
+    }
+
+    /// Every command has text and JSON; reports alone have more.
+    fn check_format(self) -> Result<Self, clap::Error> {
+        let is_common = matches!(self.output.output, OutputFormat::Text | OutputFormat::Json);
+        if is_common || matches!(self.command, Command::Drift(_)) {
+            return Ok(self);
+        }
+        Err(clap::Error::raw(
+            clap::error::ErrorKind::ArgumentConflict,
+            "this format is of reports: only `strandline drift` has it",
+        ))
     }
 }
 
@@ -73,6 +87,8 @@ pub enum Command {
     Check(Box<CheckArgs>),
     /// Put back what a mirror holds: print manifests, or --apply them to a cluster.
     Restore(Box<RestoreArgs>),
+    /// Show what is live and not desired, and the reverse, and which program wrote it.
+    Drift(Box<DriftArgs>),
     /// Show why an object's file is what it is, what is dropped in a cluster, or all rules.
     Explain(Box<ExplainArgs>),
     /// Print what the mirror would hold of objects in YAML or JSON; asks no cluster.
@@ -134,6 +150,12 @@ pub enum OutputFormat {
     Text,
     /// One JSON document, or one per line where a command goes on.
     Json,
+    /// For a pull request's comment; `drift` alone.
+    Markdown,
+    /// SARIF 2.1.0, for code scanning; `drift` alone.
+    Sarif,
+    /// JUnit XML, for a CI's test report; `drift` alone.
+    Junit,
 }
 
 /// Format of the log.
@@ -156,6 +178,27 @@ pub enum ColorChoice {
     Always,
     /// Not at all.
     Never,
+}
+
+/// Which cluster is talked to.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ClusterArgs {
+    /// This kubeconfig, and no other.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRANDLINE_KUBECONFIG",
+        help_heading = "Cluster"
+    )]
+    pub kubeconfig: Option<PathBuf>,
+    /// This context of the kubeconfig.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "STRANDLINE_CONTEXT",
+        help_heading = "Cluster"
+    )]
+    pub context: Option<String>,
 }
 
 /// Where the cluster is, and where its mirror goes.
@@ -261,22 +304,20 @@ pub struct SourceArgs {
     #[arg(long, value_name = "DURATION", env = "STRANDLINE_REMOTE_TIMEOUT", value_parser = duration, help_heading = "Remote")]
     pub remote_timeout: Option<Duration>,
 
-    /// This kubeconfig, and no other.
+    /// Where on the remote the refs of the sidecar go; below refs/heads/ where it takes branches
+    /// alone.
     #[arg(
         long,
-        value_name = "FILE",
-        env = "STRANDLINE_KUBECONFIG",
-        help_heading = "Cluster"
+        help = "Where on the remote the refs of the sidecar go [default: refs/strandline]",
+        value_name = "PREFIX",
+        env = "STRANDLINE_SIDECAR_REFS",
+        help_heading = "Remote"
     )]
-    pub kubeconfig: Option<PathBuf>,
-    /// This context of the kubeconfig.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "STRANDLINE_CONTEXT",
-        help_heading = "Cluster"
-    )]
-    pub context: Option<String>,
+    pub sidecar_refs: Option<String>,
+
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Read this namespace only, with rights in it alone; may be repeated.
     #[arg(
         short,
@@ -483,22 +524,9 @@ pub struct RestoreArgs {
     /// How long to wait for a CRD to be Established, and for a conversion webhook [default: 1m].
     #[arg(long, value_name = "DURATION", env = "STRANDLINE_WAIT", value_parser = duration, help_heading = "Cluster")]
     pub wait: Option<Duration>,
-    /// This kubeconfig, and no other.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "STRANDLINE_KUBECONFIG",
-        help_heading = "Cluster"
-    )]
-    pub kubeconfig: Option<PathBuf>,
-    /// This context of the kubeconfig.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "STRANDLINE_CONTEXT",
-        help_heading = "Cluster"
-    )]
-    pub context: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// Who checks a dry run.
@@ -532,6 +560,6 @@ pub struct DemoArgs {
 }
 
 /// `500ms`, `2s`, `1m 30s`, `1h`; as `jiff` reads durations.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     super::settings::parse_duration(text)
 }

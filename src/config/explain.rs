@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::SourceArgs;
+use super::args::{ClusterArgs, SourceArgs};
 use super::file;
 use super::rules::RuleArgs;
 use super::settings::{ConfigError, RecordSettings};
@@ -59,22 +59,9 @@ pub struct ExplainArgs {
         help_heading = "Mirror"
     )]
     pub prefix: Option<String>,
-    /// This kubeconfig, and no other.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "STRANDLINE_KUBECONFIG",
-        help_heading = "Cluster"
-    )]
-    pub kubeconfig: Option<PathBuf>,
-    /// This context of the kubeconfig.
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "STRANDLINE_CONTEXT",
-        help_heading = "Cluster"
-    )]
-    pub context: Option<String>,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// The object's namespace; with --dropped, look at this namespace only.
     #[arg(
         short,
@@ -176,8 +163,7 @@ impl ExplainSettings {
             config: args.config.clone(),
             repository: args.repository.clone(),
             prefix: args.prefix.clone(),
-            kubeconfig: args.kubeconfig.clone(),
-            context: args.context.clone(),
+            cluster: args.cluster.clone(),
             namespaces: args.namespaces.clone(),
             rules: args.rules.clone(),
             ..SourceArgs::default()

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::drift::FailOn;
 use super::rules::SecretsChoice;
 use super::settings::{ConfigError, ListModeChoice, Switch};
 
@@ -23,6 +24,7 @@ pub(super) struct ConfigFile {
     pub(super) credential_helper: Option<String>,
     pub(super) remote_timeout: Option<String>,
     pub(super) push_interval: Option<String>,
+    pub(super) sidecar_refs: Option<String>,
     pub(super) kubeconfig: Option<PathBuf>,
     pub(super) context: Option<String>,
     pub(super) namespaces: Vec<String>,
@@ -37,6 +39,12 @@ pub(super) struct ConfigFile {
     pub(super) no_presets: Vec<String>,
     pub(super) secrets: Option<SecretsChoice>,
     pub(super) sops_recipients: Vec<String>,
+    pub(super) desired: Vec<String>,
+    pub(super) stale_after: Option<String>,
+    pub(super) deployers: Vec<String>,
+    pub(super) managers: Option<PathBuf>,
+    pub(super) accept: Vec<PathBuf>,
+    pub(super) fail_on: Vec<FailOn>,
 }
 
 /// Reads a file; none is an empty one.

@@ -4,6 +4,7 @@
 //! variables, kube's own handling of proxies and credential plugins aside.
 
 mod args;
+mod drift;
 mod explain;
 mod file;
 mod restore;
@@ -11,9 +12,10 @@ mod rules;
 mod settings;
 
 pub use args::{
-    CheckArgs, Cli, ColorChoice, Command, DemoArgs, DryRunChoice, LogFormat, OutputArgs,
-    OutputFormat, RecordArgs, RestoreArgs, SnapshotArgs, SourceArgs,
+    CheckArgs, Cli, ClusterArgs, ColorChoice, Command, DemoArgs, DryRunChoice, LogFormat,
+    OutputArgs, OutputFormat, RecordArgs, RestoreArgs, SnapshotArgs, SourceArgs,
 };
+pub use drift::{DriftArgs, DriftSettings, FailOn, LiveSide};
 pub use explain::{CanonicalizeArgs, ExplainArgs, ExplainSettings, Explained};
 pub use restore::{Place, RestoreAt, RestoreSettings};
 pub use rules::{RuleArgs, RuleSettings, SecretValues, SecretsChoice};

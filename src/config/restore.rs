@@ -81,28 +81,11 @@ impl RestoreSettings {
     /// Validates.
     pub fn new(args: &RestoreArgs) -> Result<Self, ConfigError> {
         let text = args.repository.as_deref().unwrap_or(DEFAULT_REPOSITORY);
-        let (place, branch) = text.rsplit_once('#').unwrap_or((text, "main"));
+        let (place, branch) = mirror_place("repository", text)?;
         let wrong = |setting, value: &str, reason: &str| ConfigError::Value {
             setting,
             value: value.to_owned(),
             reason: reason.to_owned(),
-        };
-        if place.is_empty() {
-            return Err(wrong(
-                "repository",
-                text,
-                "give a path or URL before the '#'",
-            ));
-        }
-        if !is_branch_name(branch) {
-            let reason = "what follows the '#' is not a branch name (git check-ref-format)";
-            return Err(wrong("repository", text, reason));
-        }
-        let place = if is_url(place) {
-            check_url(place)?;
-            Place::Url(place.to_owned())
-        } else {
-            Place::Path(place.into())
         };
         let mut namespaces = args.namespaces.clone();
         namespaces.sort();
@@ -113,7 +96,7 @@ impl RestoreSettings {
         let at = args.at.as_deref().unwrap_or("HEAD");
         Ok(Self {
             place,
-            branch: branch.to_owned(),
+            branch,
             prefix: Prefix::new(args.prefix.as_deref().unwrap_or_default())
                 .map_err(ConfigError::Prefix)?,
             at: revision_or_time(at).ok_or_else(|| {
@@ -133,12 +116,42 @@ impl RestoreSettings {
             dry_run: args.dry_run == Some(DryRunChoice::Server),
             update: args.update,
             wait: args.wait.unwrap_or(Duration::from_secs(60)),
-            kubeconfig: args.kubeconfig.clone(),
+            kubeconfig: args.cluster.kubeconfig.clone(),
             kubeconfig_search: kubeconfig_search(),
-            context: args.context.clone(),
+            context: args.cluster.context.clone(),
             temporary: env::temp_dir(),
         })
     }
+}
+
+/// Takes apart `REPO[#BRANCH]`; the branch is `main` where none is named.
+pub(super) fn mirror_place(
+    setting: &'static str,
+    text: &str,
+) -> Result<(Place, String), ConfigError> {
+    let (place, branch) = text.rsplit_once('#').unwrap_or((text, "main"));
+    let wrong = |reason: &str| ConfigError::Value {
+        setting,
+        value: text.to_owned(),
+        reason: reason.to_owned(),
+    };
+    if place.is_empty() {
+        return Err(wrong("give a path or URL before the '#'"));
+    }
+    if is_url(place) {
+        check_url(place)?;
+    }
+    if !is_branch_name(branch) {
+        return Err(wrong(
+            "what follows the '#' is not a branch name (git check-ref-format)",
+        ));
+    }
+    let found = if is_url(place) {
+        Place::Url(place.to_owned())
+    } else {
+        Place::Path(place.into())
+    };
+    Ok((found, branch.to_owned()))
 }
 
 /// As `git` tells a URL from a path: <https://git-scm.com/docs/git-fetch#_git_urls>.

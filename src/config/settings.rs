@@ -103,6 +103,8 @@ pub struct RemoteSettings {
     pub push_interval: Duration,
     /// How long one fetch or push may take.
     pub timeout: Duration,
+    /// What the names of the sidecar's refs on it begin with.
+    pub sidecar_refs: String,
 }
 
 /// Author and committer of our commits.
@@ -258,9 +260,17 @@ impl RecordSettings {
             repository: Repository::parse(repository.map_or(DEFAULT_REPOSITORY, String::as_str))?,
             prefix: Prefix::new(prefix.map_or("", String::as_str)).map_err(ConfigError::Prefix)?,
             remote: remote(args, file, push_interval)?,
-            kubeconfig: args.kubeconfig.clone().or_else(|| file.kubeconfig.clone()),
+            kubeconfig: args
+                .cluster
+                .kubeconfig
+                .clone()
+                .or_else(|| file.kubeconfig.clone()),
             kubeconfig_search: kubeconfig_search(),
-            context: args.context.clone().or_else(|| file.context.clone()),
+            context: args
+                .cluster
+                .context
+                .clone()
+                .or_else(|| file.context.clone()),
             namespaces,
             digest_key_file: args
                 .digest_key_file
@@ -419,7 +429,26 @@ fn remote(
         push_options: push_options.clone(),
         push_interval: push_interval.unwrap_or(Duration::from_secs(10)),
         timeout: timeout.unwrap_or(Duration::from_secs(120)),
+        sidecar_refs: sidecar_refs(args.sidecar_refs.as_ref().or(file.sidecar_refs.as_ref()))?,
     }))
+}
+
+/// Where the sidecar's refs go unless it is said.
+const DEFAULT_SIDECAR_REFS: &str = "refs/strandline";
+
+/// What the names of the sidecar's refs begin with.
+pub(super) fn sidecar_refs(given: Option<&String>) -> Result<String, ConfigError> {
+    let prefix = given.map_or(DEFAULT_SIDECAR_REFS, |text| text.trim_end_matches('/'));
+    let rest = prefix.strip_prefix("refs/").unwrap_or_default();
+    // `refs/heads` itself would take the names of the user's branches.
+    if !is_branch_name(rest) || matches!(rest, "heads" | "tags" | "remotes" | "notes") {
+        return Err(ConfigError::Value {
+            setting: "sidecarRefs",
+            value: prefix.to_owned(),
+            reason: "not the beginning of refs' names, such as refs/heads/strandline".to_owned(),
+        });
+    }
+    Ok(prefix.to_owned())
 }
 
 /// A password in a URL would end up in logs and process lists.
@@ -469,7 +498,10 @@ pub fn wants_no_color() -> bool {
         || env::var_os("TERM").is_some_and(|value| value == "dumb")
 }
 
-fn in_file(setting: &'static str, value: Option<&String>) -> Result<Option<Duration>, ConfigError> {
+pub(super) fn in_file(
+    setting: &'static str,
+    value: Option<&String>,
+) -> Result<Option<Duration>, ConfigError> {
     let Some(value) = value else { return Ok(None) };
     parse_duration(value)
         .map(Some)

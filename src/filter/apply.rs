@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde_json::Value;
+use serde_json::value::RawValue;
+
 use super::autoscale::Autoscaled;
 use super::condition::Condition;
 use super::digest::DigestKey;
@@ -141,7 +144,7 @@ impl TypeRules {
         self.filter(object, key, context, &mut Names(hit))
     }
 
-    fn filter<O: Observer>(
+    pub(super) fn filter<O: Observer>(
         &self,
         object: &mut RawObject,
         key: &ObjectKey,
@@ -153,12 +156,26 @@ impl TypeRules {
         }
         // Conditions see the object as the server sent it, so all are asked before any action.
         let holds = self.holding(object, key);
-        self.prune(object, key, context, &holds, observer);
-        self.sort(object, &holds, observer);
+        let fields = object.managed_fields.as_deref();
+        self.act(&mut object.value, fields, key, context, &holds, observer)
+    }
+
+    /// Does to an object that is kept what the rules say.
+    pub(super) fn act<O: Observer>(
+        &self,
+        object: &mut Value,
+        managed_fields: Option<&RawValue>,
+        key: &ObjectKey,
+        context: &Context<'_>,
+        holds: &[Fit],
+        observer: &mut O,
+    ) -> Verdict {
+        self.prune(object, managed_fields, key, context, holds, observer);
+        self.sort(object, holds, observer);
         let (mut digested, mut sealed) = (0, 0);
         if !self.redactions.is_empty() || !self.large.is_empty() {
-            (digested, sealed) = self.redact(object, key, context, &holds, false, observer);
-            digested += self.digest_large(object, key, context, &holds, observer);
+            (digested, sealed) = self.redact(object, key, context, holds, false, observer);
+            digested += self.digest_large(object, key, context, holds, observer);
         }
         Verdict::Keep {
             digested,
@@ -201,16 +218,15 @@ impl TypeRules {
 
     pub(super) fn prune<O: Observer>(
         &self,
-        object: &mut RawObject,
+        object: &mut Value,
+        managed_fields: Option<&RawValue>,
         key: &ObjectKey,
         context: &Context<'_>,
         holds: &[Fit],
         observer: &mut O,
     ) {
         // Without readable managedFields nobody is known to have asked for anything.
-        let managed_fields = object
-            .managed_fields
-            .as_deref()
+        let managed_fields = managed_fields
             .filter(|_| self.tree.asks_owners(holds))
             .and_then(|raw| ManagedFields::parse(raw).ok())
             .unwrap_or(ManagedFields::none());
@@ -219,19 +235,14 @@ impl TypeRules {
             autoscaled: context.autoscaled.contains(key),
             observer,
         };
-        pruner.prune(&self.tree, &mut object.value, &managed_fields.root());
+        pruner.prune(&self.tree, object, &managed_fields.root());
     }
 
-    pub(super) fn sort<O: Observer>(
-        &self,
-        object: &mut RawObject,
-        holds: &[Fit],
-        observer: &mut O,
-    ) {
+    pub(super) fn sort<O: Observer>(&self, object: &mut Value, holds: &[Fit], observer: &mut O) {
         for sorting in &self.sortings {
             if fits(holds, sorting.slot) == Fit::Yes {
                 let list = sorting.list();
-                sort::sort(list, &sorting.rule.name, &mut object.value, observer);
+                sort::sort(list, &sorting.rule.name, object, observer);
             }
         }
     }
@@ -240,7 +251,7 @@ impl TypeRules {
     /// and how many are left to encryption.
     pub(super) fn redact<O: Observer>(
         &self,
-        object: &mut RawObject,
+        object: &mut Value,
         key: &ObjectKey,
         context: &Context<'_>,
         holds: &[Fit],
@@ -281,7 +292,7 @@ impl TypeRules {
                 digested: 0,
                 sealed: 0,
             };
-            redactor.run(&mut object.value);
+            redactor.run(object);
             digested += redactor.digested;
             sealed += redactor.sealed;
         }
@@ -291,7 +302,7 @@ impl TypeRules {
     /// Returns how many values became digests for their size.
     pub(super) fn digest_large<O: Observer>(
         &self,
-        object: &mut RawObject,
+        object: &mut Value,
         key: &ObjectKey,
         context: &Context<'_>,
         holds: &[Fit],
@@ -316,7 +327,7 @@ impl TypeRules {
                 digested: 0,
                 sealed: 0,
             };
-            redactor.run(&mut object.value);
+            redactor.run(object);
             digested += redactor.digested;
         }
         digested

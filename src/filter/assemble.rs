@@ -269,6 +269,16 @@ impl Rules {
         self.rules().find(seals).map(|rule| &rule.name)
     }
 
+    /// How values of Secrets are written, where no rule of the user says otherwise.
+    pub fn secret_mode(&self) -> SecretMode {
+        let core = |rule: &&Arc<Rule>| rule.name.as_str() == SECRET_VALUES;
+        let fields = self.rules().filter(core).flat_map(|rule| &rule.redact);
+        fields
+            .filter_map(|field| field.mode)
+            .next()
+            .unwrap_or(SecretMode::Digest)
+    }
+
     /// All rules, in order.
     pub fn iter(&self) -> impl Iterator<Item = RuleInfo<'_>> {
         self.chosen.iter().map(|chosen| RuleInfo {

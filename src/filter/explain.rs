@@ -39,20 +39,17 @@ impl TypeRules {
         key: &ObjectKey,
         context: &Context<'_>,
     ) -> Explanation {
-        let copy = || RawObject {
-            value: object.value.clone(),
-            managed_fields: object.managed_fields.clone(),
-        };
+        let copy = || object.value.clone();
+        let fields = object.managed_fields.as_deref();
         let passage = self.passage(object, key);
         let holds = self.holding(object, key);
         // Each kind of action by itself on the original, so that all places are the original's.
         let mut notes = Notes::default();
-        self.prune(&mut copy(), key, context, &holds, &mut notes);
+        self.prune(&mut copy(), fields, key, context, &holds, &mut notes);
         self.sort(&mut copy(), &holds, &mut notes);
         self.digest_large(&mut copy(), key, context, &holds, &mut notes);
         let mut original = copy();
         self.redact(&mut original, key, context, &holds, true, &mut notes);
-        let mut original = original.value;
         // Whatever else removes them: copies of the object hold what is hidden above.
         self.tree.each(&mut |leaf| {
             if leaf.order == ALWAYS && fits(&holds, leaf.slot) != Fit::No {
@@ -61,12 +58,9 @@ impl TypeRules {
         });
 
         let mut result = copy();
-        self.prune(&mut result, key, context, &holds, &mut Silent);
+        self.prune(&mut result, fields, key, context, &holds, &mut Silent);
         self.sort(&mut result, &holds, &mut Silent);
-        let mut shown = RawObject {
-            value: result.value.clone(),
-            managed_fields: None,
-        };
+        let mut shown = result.clone();
         let (_, sealed) = self.redact(&mut result, key, context, &holds, false, &mut Silent);
         let result = if sealed > 0 {
             self.redact(&mut shown, key, context, &holds, true, &mut Silent);
@@ -77,7 +71,7 @@ impl TypeRules {
         };
         Explanation {
             original,
-            result: result.value,
+            result,
             dropped_by: passage.dropped_by.cloned(),
             kept_by: passage.kept_by.cloned(),
             hits: sorted(notes.hits),

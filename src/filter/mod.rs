@@ -17,6 +17,7 @@ mod autoscale;
 mod condition;
 mod digest;
 mod explain;
+mod masks;
 mod matching;
 mod observe;
 mod path;
@@ -33,6 +34,8 @@ mod when;
 mod golden;
 #[cfg(test)]
 mod language;
+#[cfg(test)]
+mod owned;
 #[cfg(test)]
 mod sets;
 #[cfg(test)]

@@ -31,8 +31,14 @@ pub(super) trait Observer {
     fn enter_index(&mut self, _: usize) {}
     fn leave(&mut self) {}
     fn hit(&mut self, _: &RuleName, _: Action) {}
+    /// A hit that removes; the server had `allocated` what was there.
+    fn pruned(&mut self, rule: &RuleName, _allocated: bool) {
+        self.hit(rule, Action::Pruned);
+    }
     /// The place held nothing but what went.
     fn emptied(&mut self) {}
+    /// The list at the place was put in order; of each element the position before.
+    fn sorted(&mut self, _: &[usize]) {}
 }
 
 /// Sees nothing.

@@ -68,6 +68,18 @@ fn is_value_byte(byte: u8) -> bool {
     is_name_byte(byte) || matches!(byte, b'.' | b'/' | b':')
 }
 
+impl Segment {
+    /// The step to a field or map key, spelled as [`FieldPath::parse`] reads it back: plain where the
+    /// name allows it.
+    pub fn of_key(name: &str) -> Self {
+        if !name.is_empty() && name.bytes().all(is_name_byte) {
+            Self::Field(name.into())
+        } else {
+            Self::Key(name.into())
+        }
+    }
+}
+
 impl FieldPath {
     /// Reads a field path.
     pub fn parse(text: &str) -> Result<Self, FieldPathError> {

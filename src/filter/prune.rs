@@ -75,6 +75,8 @@ struct Word<'t> {
     keep: u32,
     prune: u32,
     by: Option<&'t RuleName>,
+    /// What `by` removes was allocated.
+    allocated: bool,
 }
 
 impl Word<'_> {
@@ -152,6 +154,15 @@ impl Tree {
             .any(|slot| slot.is_none_or(|slot| holds.get(slot) == Some(&Fit::Yes)))
     }
 
+    /// Whether `status` is removed from every object of the type, and nothing of it kept.
+    pub(super) fn always_prunes_status(&self) -> bool {
+        let status = self.fields.iter().find(|(name, _)| **name == *"status");
+        let always = |leaf: &Leaf| leaf.slot.is_none() && matches!(leaf.act, Act::Prune);
+        let keeps = |leaf: &Leaf| matches!(leaf.act, Act::Keep);
+        status.is_some_and(|(_, tree)| tree.leaves.iter().any(always) && !tree.any(&keeps))
+            && !self.elements.iter().any(|(_, tree)| tree.any(&keeps))
+    }
+
     fn ends_here(&self) -> bool {
         self.fields.is_empty() && self.elements.is_empty()
     }
@@ -205,7 +216,7 @@ impl<O: Observer> Pruner<'_, O> {
             }
         }
         if let Some(rule) = word.by {
-            self.observer.hit(rule, Action::Pruned);
+            self.observer.pruned(rule, word.allocated);
         }
         Outcome::Goes
     }
@@ -234,6 +245,7 @@ impl<O: Observer> Pruner<'_, O> {
         }
         let mut first = u32::MAX;
         let mut by = None;
+        let mut allocated = false;
         for leaf in leaves() {
             if matches!(leaf.act, Act::Keep) || !self.is_active(leaf) {
                 continue;
@@ -248,10 +260,13 @@ impl<O: Observer> Pruner<'_, O> {
             if leaf.order > word.keep && (by.is_none() || leaf.order < first) {
                 first = leaf.order;
                 by = Some(&leaf.rule.name);
+                allocated = matches!(leaf.act, Act::PruneUnlessAskedFor { .. });
             }
         }
         if !(before.removes() && word.removes()) {
-            word.by = by.or(word.by);
+            if by.is_some() {
+                (word.by, word.allocated) = (by, allocated);
+            }
         }
         if wanted
             && !word.removes()
@@ -440,7 +455,7 @@ fn child<'a, K: PartialEq + Clone>(children: &'a mut Vec<(K, Tree)>, key: &K) ->
 
 impl Segment {
     /// Whether this segment means `element` of a list.
-    pub(super) fn selects(&self, element: &Value) -> bool {
+    pub fn selects(&self, element: &Value) -> bool {
         match self {
             Self::Any => true,
             Self::Item(value) => is_text(element, value),

@@ -78,7 +78,11 @@ impl<O: Observer> Sorter<'_, O> {
             by_fields.unwrap_or_else(|| compare(a, b))
         };
         if !elements.is_sorted_by(|a, b| order(a, b).is_le()) {
-            elements.sort_by(order);
+            let mut places: Vec<usize> = (0..elements.len()).collect();
+            places.sort_by(|&a, &b| order(&elements[a], &elements[b]));
+            let taken = places.iter().map(|&at| elements[at].take()).collect();
+            *elements = taken;
+            self.observer.sorted(&places);
             self.observer.hit(self.rule, Action::Sorted);
         }
     }

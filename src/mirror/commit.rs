@@ -4,9 +4,10 @@ use gix::refs::transaction::{PreviousValue, RefEdit};
 
 use super::id::{ObjectKind, object_id};
 use super::pack::sync_directory;
+use super::sidecar::{NextSidecar, SidecarHead};
 use super::store::{Head, Mirror, Step, call};
 use super::trees::{self, Edit, NewTrees};
-use super::{BlobId, CommitId, MirrorError, TreeId, refs};
+use super::{BlobId, CommitId, MirrorError, SidecarChanges, TreeId, refs};
 use crate::object::MirrorPath;
 
 /// What a commit changes, and what it says. Plain data: a commit that failed is repeated with the
@@ -24,6 +25,9 @@ pub struct Commit {
     pub seconds: i64,
     /// Blobs under refs of their own that name this commit, written in its transaction.
     pub attachments: Vec<Attachment>,
+    /// What changes in the sidecar, in the same pack and transaction; `None` leaves it alone, and
+    /// out of step.
+    pub sidecar: Option<SidecarChanges>,
 }
 
 /// A blob under a ref of its own that belongs to one commit, such as `refs/strandline/cursor`.
@@ -49,8 +53,13 @@ pub struct Attached {
 /// What a commit came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// The new HEAD.
+    /// HEAD: a new one, unless only the sidecar was written.
     pub commit_id: CommitId,
+    /// Whether the branch has a new commit.
+    pub branch_moved: bool,
+    /// Whether the sidecar belongs to HEAD now. If not, its ref could not be written, and what it
+    /// should have got is to be given once more.
+    pub in_step: bool,
     /// Its tree.
     pub tree_id: TreeId,
     /// How many objects the pack holds.
@@ -102,20 +111,25 @@ impl Mirror {
         let old = self.head.map(|head| head.tree_id);
         let (tree_id, trees) = trees::apply(&self.repo.objects, old, &edits)?;
         drop(edits);
-        if old.map_or_else(|| trees[&tree_id.0].is_empty(), |old| old == tree_id) {
-            self.discard_staged();
-            return Ok(None);
+        let same = old.map_or_else(|| trees[&tree_id.0].is_empty(), |old| old == tree_id);
+        if same {
+            return self.write_sidecar_alone(commit);
         }
 
         let committed_at = self
             .head
             .map_or(commit.seconds, |head| commit.seconds.max(head.committed_at));
-        let text = self.commit_text(tree_id, committed_at, &commit.message);
-        let commit_id = CommitId(object_id(ObjectKind::Commit, text.as_bytes()));
+        let parent = self.head.map(|head| head.commit_id);
+        let text = self.commit_text(tree_id, parent, committed_at, &commit.message);
+        let head = Head {
+            commit_id: CommitId(object_id(ObjectKind::Commit, text.as_bytes())),
+            tree_id,
+            committed_at,
+        };
         let attachments: Vec<Vec<u8>> = commit
             .attachments
             .iter()
-            .map(|attachment| attachment.encode(commit_id))
+            .map(|attachment| attachment.encode(head.commit_id))
             .collect();
 
         let blobs = commit.files.iter().map(|(_, bytes)| bytes);
@@ -123,38 +137,89 @@ impl Mirror {
         for bytes in blobs.chain(&attachments) {
             self.add(ObjectKind::Blob, bytes)?;
         }
+        // One chain's trees after the other's: both at once would be the most memory of all.
         self.add_trees(trees)?;
         self.add(ObjectKind::Commit, text.as_bytes())?;
-        let (objects_written, bytes_written) = self.finish_pack()?;
-        if !self.repo.objects.exists(&commit_id.oid()) {
-            // Then HEAD would be unreadable: gix has run out of slots, or somebody took the pack.
-            return Err(MirrorError::missing(&commit_id, ""));
-        }
-
-        let expected = self.head.map(|head| head.commit_id);
+        let sidecar = match &commit.sidecar {
+            Some(changes) => self.next_sidecar(changes, head.commit_id, commit.seconds)?,
+            None => None,
+        };
         let mut updates = vec![refs::edit(
             self.branch.clone(),
-            commit_id.oid(),
-            refs::expect(expected),
+            head.commit_id.oid(),
+            refs::expect(parent),
         )];
         updates.extend(names.into_iter().zip(&attachments).map(|(name, bytes)| {
             let id = BlobId::of(bytes);
             refs::edit(name, id.oid(), PreviousValue::Any)
         }));
-        self.move_branch(
-            Head {
-                commit_id,
-                tree_id,
-                committed_at,
-            },
-            updates,
-        )?;
-        Ok(Some(Committed {
-            commit_id,
-            tree_id,
+        self.finish_commit(commit, head, sidecar, updates).map(Some)
+    }
+
+    /// Writes what changed in the sidecar of HEAD; nothing where nothing did, or where there is no
+    /// HEAD that it could belong to.
+    fn write_sidecar_alone(&mut self, commit: &Commit) -> Result<Option<Committed>, MirrorError> {
+        let next = match (&commit.sidecar, self.head) {
+            (Some(changes), Some(head)) => self
+                .next_sidecar(changes, head.commit_id, commit.seconds)?
+                .map(|next| (head, next)),
+            _ => None,
+        };
+        let Some((head, sidecar)) = next else {
+            self.discard_staged();
+            return Ok(None);
+        };
+        self.before(Step::Seal)?;
+        self.finish_commit(commit, head, Some(sidecar), Vec::new())
+            .map(Some)
+    }
+
+    /// Adds the sidecar's objects, brings the pack to disk and moves the refs.
+    fn finish_commit(
+        &mut self,
+        commit: &Commit,
+        head: Head,
+        sidecar: Option<NextSidecar>,
+        mut updates: Vec<RefEdit>,
+    ) -> Result<Committed, MirrorError> {
+        let branch_moved = !updates.is_empty();
+        let mut sidecar_head = None;
+        if let Some(NextSidecar { head, text, trees }) = sidecar {
+            for (_, bytes) in commit.sidecar.iter().flat_map(|changes| &changes.facts) {
+                if let Some(bytes) = bytes {
+                    self.add(ObjectKind::Blob, bytes)?;
+                }
+            }
+            self.add_trees(trees)?;
+            self.add(ObjectKind::Commit, text.as_bytes())?;
+            updates.push(refs::edit(
+                self.sidecar_ref()?,
+                head.commit_id.oid(),
+                self.sidecar_expected(),
+            ));
+            sidecar_head = Some(head);
+        }
+        let (objects_written, bytes_written) = self.finish_pack()?;
+        let commits = [
+            Some(head.commit_id),
+            sidecar_head.map(|head| head.commit_id),
+        ];
+        for id in commits.into_iter().flatten() {
+            if !self.repo.objects.exists(&id.oid()) {
+                // Then HEAD would be unreadable: gix has run out of slots, or somebody took the
+                // pack.
+                return Err(MirrorError::missing(&id, ""));
+            }
+        }
+        self.move_refs(head, sidecar_head, updates)?;
+        Ok(Committed {
+            commit_id: head.commit_id,
+            branch_moved,
+            in_step: self.sidecar_in_step(),
+            tree_id: head.tree_id,
             objects_written,
             bytes_written,
-        }))
+        })
     }
 
     /// Moves the branch to a commit that was fetched: a descendant of HEAD, or any if the branch
@@ -172,7 +237,7 @@ impl Mirror {
         }
         let expected = refs::expect(self.head.map(|head| head.commit_id));
         let update = refs::edit(self.branch.clone(), to.oid(), expected);
-        self.move_branch(head, vec![update])?;
+        self.move_refs(head, None, vec![update])?;
         Ok(head)
     }
 
@@ -200,8 +265,7 @@ impl Mirror {
                 return Err(MirrorError::BadPath { path: path.clone() });
             }
             if let Some(id) = *blob_id
-                && !self.pack.as_ref().is_some_and(|pack| pack.contains(&id.0))
-                && !self.has(id.0)
+                && !self.is_staged(id)
             {
                 let path = path.clone();
                 return Err(MirrorError::NotStaged { path, id });
@@ -221,7 +285,7 @@ impl Mirror {
         Ok(edits)
     }
 
-    fn add_trees(&mut self, trees: NewTrees) -> Result<(), MirrorError> {
+    pub(super) fn add_trees(&mut self, trees: NewTrees) -> Result<(), MirrorError> {
         // By id, so that the pack of given changes is the same on any machine.
         let mut trees: Vec<_> = trees.into_iter().collect();
         trees.sort_unstable_by_key(|(id, _)| *id);
@@ -233,7 +297,7 @@ impl Mirror {
         Ok(())
     }
 
-    fn add(&mut self, kind: ObjectKind, bytes: &[u8]) -> Result<(), MirrorError> {
+    pub(super) fn add(&mut self, kind: ObjectKind, bytes: &[u8]) -> Result<(), MirrorError> {
         let id = object_id(kind, bytes);
         if self.has(id) {
             return Ok(());
@@ -243,7 +307,7 @@ impl Mirror {
 
     /// Brings the pack under construction to disk and gives it its name; returns its objects and
     /// bytes.
-    fn finish_pack(&mut self) -> Result<(usize, u64), MirrorError> {
+    pub(super) fn finish_pack(&mut self) -> Result<(usize, u64), MirrorError> {
         let finished = self.seal_pack();
         if matches!(finished, Err(MirrorError::PackLost { .. })) {
             self.discard_staged();
@@ -269,11 +333,23 @@ impl Mirror {
         Ok(written)
     }
 
-    /// Compare-and-swap of the branch, with further refs in the same transaction.
-    fn move_branch(&mut self, head: Head, updates: Vec<RefEdit>) -> Result<(), MirrorError> {
+    /// Compare-and-swap of the branch and of the sidecar, with further refs in the same
+    /// transaction. The branch comes first: where the process ends in between, the sidecar names
+    /// another commit than HEAD, and does not count.
+    fn move_refs(
+        &mut self,
+        head: Head,
+        sidecar: Option<SidecarHead>,
+        updates: Vec<RefEdit>,
+    ) -> Result<(), MirrorError> {
         self.before(Step::Lock)?;
         let expected = self.head.map(|head| head.commit_id);
-        self.note_intent(&head.commit_id.to_string())?;
+        let mut intent = head.commit_id.to_string();
+        if let Some(sidecar) = &sidecar {
+            intent.push(' ');
+            intent.push_str(&sidecar.commit_id.to_string());
+        }
+        self.note_intent(&intent)?;
         let Self {
             repo,
             hook,
@@ -284,30 +360,51 @@ impl Mirror {
         // Nothing of ours is locked any more, whatever happened. A note that stays is harmless, and
         // must not hide that the branch was moved.
         let _ = self.note_intent("");
+        let mut written = sidecar;
         if let Err(error) = moved {
             let found = refs::read(&self.repo, &self.branch)
                 .ok()
                 .flatten()
                 .map(CommitId::from);
-            if found == expected {
-                return Err(error);
-            }
-            if found != Some(head.commit_id) {
+            if found != expected && found != Some(head.commit_id) {
                 return Err(MirrorError::Moved {
                     reference: self.branch.to_string(),
                     expected,
                     found,
                 });
             }
+            let name = self.sidecar_ref()?;
+            let beside = refs::read(&self.repo, &name)?.map(CommitId::from);
+            written = sidecar.filter(|sidecar| beside == Some(sidecar.commit_id));
+            let before = self.sidecar_at.map(CommitId::from);
+            if written.is_none() && beside != before {
+                return Err(MirrorError::Moved {
+                    reference: name.to_string(),
+                    expected: before,
+                    found: beside,
+                });
+            }
+            let branch_moved = found == Some(head.commit_id) && found != expected;
+            if !branch_moved && written.is_none() {
+                return Err(error);
+            }
             // The branch was moved and a ref after it was not. That ref names another commit than
             // HEAD now, so it does not count, which is what its readers expect of a crash too.
         }
         // The commit point lies behind us: readers see the new commit.
         self.head = Some(head);
+        let first_sidecar = written.is_some() && self.sidecar_at.is_none();
+        if let Some(sidecar) = written {
+            self.sidecar = Some(sidecar);
+            self.sidecar_at = Some(sidecar.commit_id.oid());
+        }
         self.unsynced = true;
         self.before(Step::Sync)?;
         // The first commit may have made the directories on the way, too.
         refs::sync_parents(self.repo.git_dir(), &self.branch, expected.is_none())?;
+        if written.is_some() {
+            refs::sync_parents(self.repo.git_dir(), &self.sidecar_ref()?, first_sidecar)?;
+        }
         self.unsynced = false;
         Ok(())
     }
@@ -316,6 +413,9 @@ impl Mirror {
     fn sync_branch(&mut self) -> Result<(), MirrorError> {
         if self.unsynced {
             refs::sync_parents(self.repo.git_dir(), &self.branch, true)?;
+            if self.sidecar_at.is_some() {
+                refs::sync_parents(self.repo.git_dir(), &self.sidecar_ref()?, true)?;
+            }
             self.unsynced = false;
         }
         Ok(())
@@ -332,10 +432,14 @@ impl Mirror {
             .map_err(MirrorError::io("write", &self.options.path))
     }
 
-    fn commit_text(&self, tree_id: TreeId, seconds: i64, message: &str) -> String {
-        let parent = self
-            .head
-            .map_or_else(String::new, |head| format!("parent {}\n", head.commit_id));
+    pub(super) fn commit_text(
+        &self,
+        tree_id: TreeId,
+        parent: Option<CommitId>,
+        seconds: i64,
+        message: &str,
+    ) -> String {
+        let parent = parent.map_or_else(String::new, |id| format!("parent {id}\n"));
         let author = &self.options.author;
         let who = format!("{} <{}> {seconds} +0000", author.name.trim(), author.email);
         // A null byte would cut the message for many readers, and `git fsck` warns of it.
@@ -368,7 +472,7 @@ impl Mirror {
 }
 
 /// Whether every component is of the characters that our layout uses, and none is special to Git.
-fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     path.split('/').all(|name| {
         !matches!(name, "" | "." | "..")
             && !name.starts_with(".git")

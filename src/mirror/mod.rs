@@ -23,6 +23,7 @@ mod open;
 mod pack;
 mod read;
 mod refs;
+mod sidecar;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -34,7 +35,11 @@ pub use history::{At, Snapshot, SnapshotOptions};
 pub use id::{BlobId, CommitId, IdError, TreeId};
 pub use index::{Index, IndexEntry};
 pub use open::{Author, MirrorOptions};
-pub use store::{Head, Mirror, Step, StepHook, Store};
+pub use sidecar::{
+    Alive, AliveForm, SIDECAR_REFS, Sidecar, SidecarBlobs, SidecarChanges, SidecarRefs,
+    SidecarState,
+};
+pub use store::{Head, Heads, Mirror, Step, StepHook, Store};
 
 /// The file that says whose mirror a prefix holds, below the prefix.
 pub const IDENTITY_FILE: &str = ".strandline.yaml";

@@ -262,23 +262,14 @@ fn clean(path: &Path, branch: &[u8], intent: &str) -> Result<(), MirrorError> {
         path.join(format!("{}.lock", String::from_utf8_lossy(branch))),
     ];
     let own = path.join(refs::OWN);
-    if let Ok(entries) = fs::read_dir(&own) {
-        locks.extend(
-            entries
-                .filter_map(Result::ok)
-                .map(|entry| entry.path())
-                .filter(|path| {
-                    path.extension()
-                        .is_some_and(|extension| extension == "lock")
-                }),
-        );
-    }
+    find_locks(&own, &mut locks);
     for lock in locks {
         let Ok(content) = fs::read(&lock) else {
             continue;
         };
+        let names_it = |id: &str| content.trim_ascii_end() == id.as_bytes();
         let noted = !intent.is_empty()
-            && (content.is_empty() || content.trim_ascii_end() == intent.trim_end().as_bytes());
+            && (content.is_empty() || intent.split_ascii_whitespace().any(names_it));
         let ours = noted || lock.starts_with(&own);
         let stale = super::clock::age(&lock).is_some_and(|age| age > STALE_LOCK);
         if ours || stale {
@@ -286,6 +277,18 @@ fn clean(path: &Path, branch: &[u8], intent: &str) -> Result<(), MirrorError> {
         }
     }
     Ok(())
+}
+
+/// Adds the locks of the refs in a directory and below.
+fn find_locks(directory: &Path, locks: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            find_locks(&path, locks);
+        } else if path.extension().is_some_and(|found| found == "lock") {
+            locks.push(path);
+        }
+    }
 }
 
 /// A line of a commit's header is `author <name> <<email>> <seconds> <zone>`; `git fsck` wants it so.

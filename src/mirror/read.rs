@@ -43,6 +43,14 @@ impl Files<'_> {
         }
     }
 
+    /// The tree of a directory, by its path below the prefix.
+    pub(super) fn directory(&self, path: &str) -> Result<Option<TreeId>, MirrorError> {
+        let found = self.find(&self.prefix.join(path))?;
+        Ok(found
+            .filter(|found| found.is_tree)
+            .map(|found| found.id.into()))
+    }
+
     /// The entry at `path`, from the root of the tree.
     fn find(&self, path: &str) -> Result<Option<Found>, MirrorError> {
         let Some(root) = self.root else {

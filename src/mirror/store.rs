@@ -6,9 +6,10 @@ use gix::refs::FullName;
 use super::open::Lock;
 use super::pack::PackWriter;
 use super::read::{Files, read_blob, read_head};
+use super::sidecar::SidecarHead;
 use super::{
-    Attached, Attachment, BlobId, Commit, CommitId, Committed, Index, MirrorError, MirrorOptions,
-    TreeId, refs,
+    AliveForm, Attached, Attachment, BlobId, Commit, CommitId, Committed, Index, MirrorError,
+    MirrorOptions, SIDECAR_REFS, SidecarBlobs, SidecarRefs, SidecarState, TreeId, refs,
 };
 
 /// What the recorder needs of a mirror, and no more: a simulation can stand in for it and fail any
@@ -28,6 +29,22 @@ pub trait Store {
     fn commit(&mut self, commit: &Commit) -> Result<Option<Committed>, MirrorError>;
     /// Writes an attachment of HEAD without a commit; does nothing while the branch is unborn.
     fn attach(&mut self, attachment: &Attachment) -> Result<(), MirrorError>;
+    /// What the sidecar of HEAD is; calls `each` with the path and the blobs of every object that
+    /// it knows.
+    fn sidecar(
+        &self,
+        _each: &mut dyn FnMut(&str, SidecarBlobs),
+    ) -> Result<SidecarState, MirrorError> {
+        Ok(SidecarState::default())
+    }
+    /// Writes down that the recorder is alive at HEAD: `time` in RFC 3339, `seconds` since 1970.
+    fn beat(&mut self, _time: &str, _seconds: i64) -> Result<(), MirrorError> {
+        Ok(())
+    }
+    /// What our refs name.
+    fn heads(&self) -> Result<Heads, MirrorError> {
+        Ok(Heads::default())
+    }
     /// Packs that there are since they were last put together.
     fn packs_since_maintenance(&self) -> usize {
         0
@@ -50,6 +67,19 @@ pub struct Head {
     pub tree_id: TreeId,
     /// When it was committed, in seconds since 1970 UTC.
     pub committed_at: i64,
+}
+
+/// What the refs of a mirror name, for whoever pushes them: 40 hexadecimal digits each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heads {
+    /// The branch.
+    pub branch: Option<CommitId>,
+    /// The chain of the sidecar.
+    pub owners: Option<CommitId>,
+    /// The chain of drift reports.
+    pub drift: Option<CommitId>,
+    /// The proof of life: a blob, or a commit.
+    pub alive: Option<String>,
 }
 
 /// The steps of a commit, in their order. A crash before [`Step::Move`] is done leaves the old
@@ -94,6 +124,10 @@ pub struct Mirror {
     /// The branch was moved, but its directory is not yet known to be on disk.
     pub(super) unsynced: bool,
     pub(super) hook: Option<StepHook>,
+    /// The newest commit of the sidecar, and what its ref names.
+    pub(super) sidecar: Option<SidecarHead>,
+    pub(super) sidecar_at: Option<gix::ObjectId>,
+    pub(super) alive_form: AliveForm,
 }
 
 impl Mirror {
@@ -116,6 +150,9 @@ impl Mirror {
             packs: 0,
             unsynced: false,
             hook: None,
+            sidecar: None,
+            sidecar_at: None,
+            alive_form: AliveForm::default(),
         };
         mirror.reload()?;
         mirror.maintained()?;
@@ -153,7 +190,24 @@ impl Mirror {
                 other => other,
             })?),
         };
+        self.reload_sidecar()?;
         Ok(self.head)
+    }
+
+    /// What our refs name now.
+    ///
+    /// # Errors
+    ///
+    /// Where a ref cannot be read.
+    pub fn heads(&self) -> Result<Heads, MirrorError> {
+        let names = SidecarRefs::new(SIDECAR_REFS, &self.options.branch);
+        let read = |name: String| refs::read(&self.repo, &refs::full_name(&name)?);
+        Ok(Heads {
+            branch: self.head.map(|head| head.commit_id),
+            owners: self.sidecar_at.map(CommitId::from),
+            drift: read(names.drift())?.map(CommitId::from),
+            alive: read(names.alive())?.map(|id| id.to_string()),
+        })
     }
 
     /// How many packs there are, as far as this mirror knows. Over a hundred of them,
@@ -197,6 +251,14 @@ impl Mirror {
     /// Whether the repository has the object, as of the last time that packs were looked for.
     pub(super) fn has(&self, id: [u8; 20]) -> bool {
         gix::objs::Exists::exists(&self.known, &gix::ObjectId::Sha1(id))
+    }
+
+    /// Whether a commit can name the blob.
+    pub(super) fn is_staged(&self, id: BlobId) -> bool {
+        self.pack.as_ref().is_some_and(|pack| pack.contains(&id.0))
+            || self.has(id.0)
+            // It may lie in a pack that another write has finished meanwhile.
+            || gix::objs::Exists::exists(&self.repo.objects, &id.oid())
     }
 
     /// The pack under construction.
@@ -252,6 +314,21 @@ impl Store for Mirror {
 
     fn attach(&mut self, attachment: &Attachment) -> Result<(), MirrorError> {
         Mirror::attach(self, attachment)
+    }
+
+    fn sidecar(
+        &self,
+        each: &mut dyn FnMut(&str, SidecarBlobs),
+    ) -> Result<SidecarState, MirrorError> {
+        self.sidecar_state(each)
+    }
+
+    fn beat(&mut self, time: &str, seconds: i64) -> Result<(), MirrorError> {
+        Mirror::beat(self, time, seconds).map(drop)
+    }
+
+    fn heads(&self) -> Result<Heads, MirrorError> {
+        Mirror::heads(self)
     }
 
     fn packs_since_maintenance(&self) -> usize {

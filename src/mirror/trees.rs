@@ -35,6 +35,27 @@ pub(super) fn apply(
     Ok((root, editor.trees))
 }
 
+/// Puts the tree `sub` at `path`, a directory, in place of what is there; `None` takes it out.
+/// `trees` holds what is new already, and gets what becomes new; returns the root.
+pub(super) fn graft(
+    objects: &gix::OdbHandle,
+    trees: &mut NewTrees,
+    root: TreeId,
+    path: &str,
+    sub: Option<TreeId>,
+) -> Result<TreeId, MirrorError> {
+    let mut editor = Editor {
+        objects,
+        trees: std::mem::take(trees),
+    };
+    let grafted = match editor.graft(Some(root), path, sub)? {
+        Some(root) => root,
+        None => editor.put(Vec::new()),
+    };
+    *trees = editor.trees;
+    Ok(grafted)
+}
+
 struct Editor<'a> {
     objects: &'a gix::OdbHandle,
     trees: NewTrees,
@@ -129,15 +150,67 @@ impl Editor<'_> {
         if let Some(old) = old.filter(|_| !changed) {
             return Ok(Some(old));
         }
-        let mut bytes = Vec::with_capacity(lines.len() * 48);
-        for line in &lines {
-            bytes.extend_from_slice(line.mode);
-            bytes.push(b' ');
-            bytes.extend_from_slice(line.name);
-            bytes.push(0);
-            bytes.extend_from_slice(&line.id);
-        }
+        let bytes = encode(&lines);
         drop(lines);
+        Ok(Some(self.put(bytes)))
+    }
+
+    /// Returns the tree `old` with `sub` at `path`; `None` where nothing is left.
+    fn graft(
+        &mut self,
+        old: Option<TreeId>,
+        path: &str,
+        sub: Option<TreeId>,
+    ) -> Result<Option<TreeId>, MirrorError> {
+        let mut buffer = match old.map(|id| self.trees.get(&id.0).cloned()) {
+            None => Vec::new(),
+            Some(Some(bytes)) => bytes,
+            Some(None) => {
+                let mut buffer = Vec::new();
+                self.read(old, &mut buffer, &[], 0)?;
+                buffer
+            }
+        };
+        let (name, rest) = path
+            .split_once('/')
+            .map_or((path, None), |(name, rest)| (name, Some(rest)));
+        let at = {
+            let lines = lines(&buffer).ok_or_else(|| MirrorError::missing(&"tree", path))?;
+            let at = find(&lines, name.as_bytes());
+            if let Some(at) = at
+                && !lines[at].is_tree()
+            {
+                return Err(MirrorError::Occupied {
+                    path: path.to_owned(),
+                    by: name.to_owned(),
+                });
+            }
+            at.map(|at| TreeId(lines[at].id))
+        };
+        let new = match rest {
+            Some(rest) => self.graft(at, rest, sub)?,
+            None => sub,
+        };
+        let buffer = std::mem::take(&mut buffer);
+        let mut lines = lines(&buffer).ok_or_else(|| MirrorError::missing(&"tree", path))?;
+        match (find(&lines, name.as_bytes()), new) {
+            (Some(at), Some(id)) => lines[at].id = id.0,
+            (Some(at), None) => drop(lines.remove(at)),
+            (None, Some(id)) => {
+                let line = Line {
+                    mode: DIRECTORY,
+                    name: name.as_bytes(),
+                    id: id.0,
+                };
+                let at = lines.partition_point(|other| order(other, &line).is_lt());
+                lines.insert(at, line);
+            }
+            (None, None) => {}
+        }
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let bytes = encode(&lines);
         Ok(Some(self.put(bytes)))
     }
 
@@ -163,6 +236,18 @@ impl Editor<'_> {
         self.trees.insert(id, bytes);
         TreeId(id)
     }
+}
+
+fn encode(lines: &[Line<'_>]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(lines.len() * 48);
+    for line in lines {
+        bytes.extend_from_slice(line.mode);
+        bytes.push(b' ');
+        bytes.extend_from_slice(line.name);
+        bytes.push(0);
+        bytes.extend_from_slice(&line.id);
+    }
+    bytes
 }
 
 /// Takes a tree apart: `<mode> <name>\0<20 bytes>`, again and again. Modes are kept as they are

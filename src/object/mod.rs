@@ -7,9 +7,11 @@ mod path;
 mod raw;
 mod short_names;
 mod step;
+mod system;
 
 pub use key::{ApiType, ObjectKey};
 pub use path::{MirrorPath, PREFIX_RULES, Prefix, PrefixError, escape_component};
 pub use raw::{ParseError, RawObject};
 pub use short_names::resource_of_short_name;
 pub use step::Step;
+pub use system::system_made;

@@ -1,89 +1,169 @@
-//! The table of field managers: who is behind a name in `managedFields`. Data, and its look-up.
+//! The table of field managers: who is behind a name in `managedFields`. Its look-up; the data is
+//! `filters/managers.json`.
 //!
 //! Where a client names no manager, the server takes what stands before the first `/` of its user
 //! agent (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers>).
-//!
-//! Later: deployers and trusted controllers.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// How an entry names managers.
-#[derive(Clone, Copy, Debug)]
-enum Name {
-    /// This one.
-    Is(&'static str),
-    /// Every one that begins so.
-    Begins(&'static str),
+use super::shape::FieldWriter;
+
+/// Who is behind a field manager.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// A person, at a tool.
+    Human,
+    /// Deploys, wherever it writes.
+    Deployer,
+    /// `kubectl apply` and the like: deploys where no [`Role::Deployer`] does, and is otherwise a
+    /// person at a terminal.
+    Client,
+    /// A controller whose writing is part of how a cluster works.
+    Controller,
+    /// A name that the server invents where it does not know.
+    Unknown,
+    /// Any other: an operator, a script.
+    #[serde(skip)]
+    Other,
 }
 
-impl Name {
-    fn fits(self, manager: &str) -> bool {
-        match self {
-            Self::Is(name) => manager == name,
-            Self::Begins(name) => manager.starts_with(name),
+/// One line of the table. The first that fits counts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagerRow {
+    /// Its name; with a `*` at its end, every name that begins so.
+    pub manager: String,
+    /// `Apply` or `Update`; any where there is none.
+    #[serde(default)]
+    pub operation: Option<String>,
+    /// The subresource, the empty text for the object itself; any where there is none.
+    #[serde(default)]
+    pub subresource: Option<String>,
+    /// Who is behind it.
+    pub role: Role,
+    /// Anything that a reader should know.
+    #[serde(default)]
+    pub note: String,
+    /// The page or source that says so.
+    pub see: String,
+}
+
+/// A file of the table, embedded or a user's.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagersFile {
+    /// Its lines.
+    pub managers: Vec<ManagerRow>,
+}
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct Managers {
+    rows: Vec<ManagerRow>,
+    exact: HashMap<String, Vec<usize>>,
+    prefixes: Vec<usize>,
+}
+
+static EMBEDDED: LazyLock<Managers> = LazyLock::new(|| {
+    let file: ManagersFile = serde_json::from_str(include_str!("../../filters/managers.json"))
+        .expect("the embedded table is read by a test");
+    Managers::of(file.managers)
+});
+
+impl Managers {
+    /// The table that comes with Strandline.
+    ///
+    /// # Panics
+    ///
+    /// Never: a test reads it.
+    pub fn embedded() -> &'static Self {
+        &EMBEDDED
+    }
+
+    /// The embedded table, with these lines before its own.
+    #[must_use]
+    pub fn extended_by(file: ManagersFile) -> Self {
+        let mut rows = file.managers;
+        rows.extend(Self::embedded().rows.iter().cloned());
+        Self::of(rows)
+    }
+
+    fn of(rows: Vec<ManagerRow>) -> Self {
+        let mut table = Self {
+            rows: Vec::new(),
+            exact: HashMap::new(),
+            prefixes: Vec::new(),
+        };
+        for (at, row) in rows.iter().enumerate() {
+            if row.manager.ends_with('*') {
+                table.prefixes.push(at);
+            } else {
+                let same = table.exact.entry(row.manager.clone()).or_default();
+                same.push(at);
+            }
         }
+        table.rows = rows;
+        table
+    }
+
+    /// The lines, in their order.
+    pub fn rows(&self) -> &[ManagerRow] {
+        &self.rows
+    }
+
+    /// The first line with this name for which `wanted` holds.
+    fn find(&self, manager: &str, wanted: impl Fn(&ManagerRow) -> bool) -> Option<&ManagerRow> {
+        let exact = self.exact.get(manager).into_iter().flatten();
+        let exact = exact.copied().find(|&at| wanted(&self.rows[at]));
+        let begins = |at: &usize| {
+            let row = &self.rows[*at];
+            let prefix = row.manager.trim_end_matches('*');
+            manager.starts_with(prefix) && wanted(row)
+        };
+        let prefix = self.prefixes.iter().copied().find(begins);
+        let at = match (exact, prefix) {
+            (Some(a), Some(b)) => a.min(b),
+            (a, b) => a.or(b)?,
+        };
+        Some(&self.rows[at])
+    }
+
+    /// Who is behind a writer.
+    pub fn role(&self, writer: &FieldWriter) -> Role {
+        let fits = |row: &ManagerRow| {
+            row.operation
+                .as_deref()
+                .is_none_or(|operation| operation == &*writer.operation)
+                && row
+                    .subresource
+                    .as_deref()
+                    .is_none_or(|subresource| subresource == &*writer.subresource)
+        };
+        self.find(&writer.manager, fits)
+            .map_or(Role::Other, |row| row.role)
     }
 }
 
-/// Managers behind which a person stands, and where their names come from.
-///
-/// `kubectl` in a pipeline cannot be told from `kubectl` in a terminal, and counts. Tools whose
-/// name is a controller's as well (`rancher`, `Go-http-client`, `unknown`) do not.
-const INTERACTIVE: [(Name, &str); 10] = [
-    (
-        // kubectl itself, and `kubectl-edit`, `kubectl-patch`, `kubectl-client-side-apply`, …
-        Name::Begins("kubectl"),
-        "https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers",
-    ),
-    (
-        // The OpenShift client, where it does not write as kubectl.
-        Name::Is("oc"),
-        "https://github.com/openshift/oc",
-    ),
-    (
-        // Edits in Argo CD's UI; what it deploys is written by `argocd-controller`.
-        Name::Is("argocd-server"),
-        "https://argo-cd.readthedocs.io/en/stable/operator-manual/architecture/#api-server",
-    ),
-    (Name::Is("k9s"), "https://github.com/derailed/k9s"),
-    (
-        // Lens, by the HTTP library that it wrote with.
-        Name::Is("node-fetch"),
-        "https://github.com/lensapp/lens",
-    ),
-    (Name::Begins("Lens"), "https://github.com/lensapp/lens"),
-    (
-        // A browser, whose user agent a console hands on: OpenShift's, Rancher's, KubeSphere's.
-        Name::Is("Mozilla"),
-        "https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/User-Agent",
-    ),
-    (
-        // `Headlamp <version> (<os>`.
-        Name::Begins("Headlamp"),
-        "https://github.com/kubernetes-sigs/headlamp",
-    ),
-    (
-        // Kubernetes Dashboard.
-        Name::Is("dashboard"),
-        "https://github.com/kubernetes/dashboard",
-    ),
-    (
-        // `lfk:<user>`.
-        Name::Begins("lfk"),
-        "https://github.com/janosmiko/lfk/pull/586",
-    ),
-];
+/// Who is behind a writer, by the embedded table.
+pub(super) fn role(writer: &FieldWriter) -> Role {
+    Managers::embedded().role(writer)
+}
 
 /// Our own `restore --apply`: it begins with `kubectl` so that Flux takes its fields over, and is
 /// nobody's edit.
 const OUR_RESTORE: &str = "kubectl-strandline-restore";
 
-/// Whether a person stands behind this field manager.
+/// Whether a person stands behind this field manager. `kubectl` in a pipeline cannot be told from
+/// `kubectl` in a terminal, and counts.
 pub fn is_interactive(manager: &str) -> bool {
-    manager != OUR_RESTORE && INTERACTIVE.iter().any(|(name, _)| name.fits(manager))
+    let row = Managers::embedded().find(manager, |_| true);
+    manager != OUR_RESTORE && row.is_some_and(|row| matches!(row.role, Role::Human | Role::Client))
 }
 
 #[derive(Deserialize)]
@@ -165,8 +245,8 @@ mod tests {
         ] {
             assert!(!is_interactive(machine), "{machine}");
         }
-        for (_, source) in INTERACTIVE {
-            assert!(source.starts_with("https://"), "{source}");
+        for row in Managers::embedded().rows() {
+            assert!(row.see.starts_with("https://"), "{row:?}");
         }
     }
 

@@ -9,17 +9,30 @@
 //! Pure: no I/O, no clock. The format:
 //! <https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management>.
 
+mod claims;
+mod codec;
 mod deployers;
+mod elements;
 mod fields;
 mod managers;
+mod moves;
+mod reported;
 mod shape;
 mod writer;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod shape_tests;
 #[cfg(test)]
 mod tests;
 
 pub use deployers::Deployers;
 pub use fields::{ManagedFields, ManagedFieldsError, Owned};
-pub use managers::{interactive_mark, is_interactive};
-pub use shape::{FieldWriter, Mask, MaskKind, PlaceOwners, Shape, Times};
+pub use managers::{ManagerRow, Managers, ManagersFile, Role, interactive_mark, is_interactive};
+pub use moves::Moves;
+pub use reported::reported;
+pub use shape::{
+    FieldWriter, LAST_APPLIED, Mark, Mask, MaskKind, Owners, PlaceOwners, Reading, Shape, Times,
+};
 pub use writer::{Writer, last_writer, writers};

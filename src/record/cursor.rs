@@ -14,6 +14,9 @@ use crate::filter::Rules;
 use crate::object::{ApiType, Prefix};
 use crate::sops::Recipients;
 
+/// Version of what the sidecar holds of an object; with another one everything is looked at again.
+const SIDECAR_FORMAT: u32 = 1;
+
 /// The ref that holds it.
 pub const CURSOR_REF: &str = "refs/strandline/cursor";
 
@@ -46,7 +49,7 @@ pub fn valid_for(rules: &Rules, recipients: Option<&Recipients>, prefix: &Prefix
         format!(", recipients {}", recipients.names().join(" "))
     });
     format!(
-        "format {FORMAT_VERSION}, rules {}{recipients}, prefix {}",
+        "format {FORMAT_VERSION}, sidecar {SIDECAR_FORMAT}, rules {}{recipients}, prefix {}",
         rules.fingerprint(),
         prefix.as_str()
     )

@@ -132,6 +132,14 @@ impl Damping {
         self.damped
     }
 
+    /// Their paths, in order.
+    pub(super) fn damped_paths(&self) -> Vec<Arc<str>> {
+        let damped = self.tracks.iter().filter(|(_, track)| track.damped);
+        let mut paths: Vec<_> = damped.map(|(path, _)| path.clone()).collect();
+        paths.sort_unstable();
+        paths
+    }
+
     /// Changes that went into no commit of their own.
     pub(super) fn skipped(&self) -> u64 {
         self.skipped

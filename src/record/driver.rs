@@ -14,19 +14,21 @@ use super::autoscale::Generation;
 use super::changes::{Changes, changed_fields};
 use super::cursor::CURSOR_REF;
 use super::events::{Batch, Effect, Input};
+use super::facts::{Coverage, FactFiles, Facts};
 use super::identity::Identity;
-use super::message::{Details, LISTED, commit_message};
+use super::message::{Details, LISTED, commit_message, sidecar_message};
 use super::metrics::Metrics;
 use super::owner::Owner;
 use super::recorder::{Recorder, RecorderOptions};
 use super::sealing::{self, Find, SealedFiles};
-use super::seed;
+use super::seed::Seed;
 use super::stage::{Action, Change, Content, DETAILED, LARGEST_DETAILED};
 use super::supervisor::{IN_FLIGHT_MESSAGES, ReadPlan, Relister, Supervisor};
 use crate::canonical;
 use crate::cluster::Cluster;
 use crate::mirror::{
-    Attachment, BlobId, Commit, CommitId, Disposition, IDENTITY_FILE, MirrorError, Store,
+    Attachment, BlobId, Commit, CommitId, Committed, Disposition, Heads, IDENTITY_FILE,
+    MirrorError, SidecarChanges, Store,
 };
 use crate::owners::{self, ManagedFields};
 use crate::sops::is_sealed;
@@ -63,6 +65,10 @@ pub struct Recording {
     pub maintain: Option<Maintain>,
     /// Counts what it does.
     pub metrics: Metrics,
+    /// What the sidecar says of the cluster as a whole: files below `facts/`, by name. Empty until
+    /// somebody has gathered them; then all of them. [`Until::Synced`] waits for them, for as long
+    /// as a type may be silent or until the sender is gone, before its commit is final.
+    pub facts: watch::Receiver<Facts>,
 }
 
 /// Puts the repository's packs together, beside a recorder that goes on writing.
@@ -72,6 +78,9 @@ pub type Maintain =
 /// gix fixes the number of packs that it can know when it opens a repository, so they are put
 /// together long before that.
 const PACKS: usize = 100;
+
+/// So often a recorder says that it is alive.
+const BEAT: Duration = Duration::from_secs(300);
 
 /// What a recording tells those who watch it.
 #[derive(Clone, Debug)]
@@ -152,7 +161,7 @@ struct Driver<S> {
     /// Where the pipelines look up which workloads are scaled.
     autoscaled: watch::Sender<Option<Generation>>,
     reports: mpsc::Sender<Report>,
-    commits: watch::Sender<Option<CommitId>>,
+    heads: watch::Sender<Heads>,
     started: Instant,
     summary: Summary,
     fatal: Option<MirrorError>,
@@ -163,27 +172,26 @@ struct Driver<S> {
     skipped: u64,
     /// Discovery has failed for as long as a type may be silent.
     undiscovered: bool,
+    facts: FactFiles,
+    /// Somebody may still say something new.
+    facts_open: bool,
 }
 
 /// Records `cluster` into `store` until told to stop, or until the first sync is durable.
 ///
-/// `commits` gets the id of every commit as soon as it is durable. The store is closed before this
+/// `heads` gets what our refs name whenever that has changed and is durable. The store is closed before this
 /// returns.
 pub async fn record<S: Store + Send + 'static>(
     cluster: Cluster,
     store: S,
     recording: Recording,
     reports: mpsc::Sender<Report>,
-    commits: watch::Sender<Option<CommitId>>,
+    heads: watch::Sender<Heads>,
     mut stop: StopSignal,
 ) -> Result<Summary, RecordError> {
     let store = Owner::spawn(store);
-    let (index, autoscalers) = store
-        .call(|store| {
-            let index = store.index()?;
-            let autoscalers = seed::scale_targets(store, &index)?;
-            Ok((index, autoscalers))
-        })
+    let seed = store
+        .call(|store| Seed::read(store))
         .await
         .map_err(RecordError::Index)?;
     let sealed = SealedFiles::new(recording.plan.recipients.clone());
@@ -194,13 +202,17 @@ pub async fn record<S: Store + Send + 'static>(
     let supervisor = Supervisor::new(cluster, plan, sender, &relister, generations);
     let supervisor = tokio::spawn(supervisor.run());
     let mut driver = Driver {
-        recorder: Recorder::new(recording.options, index, autoscalers),
+        recorder: Recorder::new(recording.options, seed.index, seed.autoscalers).with_sidecar(
+            seed.sidecar,
+            &seed.orphans,
+            seed.in_step,
+        ),
         store,
         recording,
         relister,
         autoscaled,
         reports,
-        commits,
+        heads,
         started: Instant::now(),
         summary: Summary::default(),
         fatal: None,
@@ -208,7 +220,14 @@ pub async fn record<S: Store + Send + 'static>(
         sealed,
         skipped: 0,
         undiscovered: false,
+        facts: FactFiles::new(seed.facts),
+        facts_open: true,
     };
+    if !driver.recording.facts.borrow().is_empty() {
+        driver.recording.facts.mark_changed();
+    }
+    let mut beats = tokio::time::interval(BEAT);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut progress = tokio::time::interval(Duration::from_millis(100));
     progress.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
@@ -225,6 +244,14 @@ pub async fn record<S: Store + Send + 'static>(
                 None => break,
             },
             () = tick => driver.step(Input::Tick).await,
+            changed = driver.recording.facts.changed(), if driver.facts_open => {
+                driver.facts_open = changed.is_ok();
+                if driver.facts_open {
+                    driver.step(Input::FactsChanged).await;
+                }
+            }
+            // Nobody who has not seen the cluster yet says what it is like now.
+            _ = beats.tick(), if driver.recorder.is_synced() => driver.beat().await,
             _ = progress.tick(), if !driver.recorder.is_synced() => driver.progress(),
             changed = stop.changed() => {
                 // A sender that is gone cannot ask for anything else either.
@@ -246,8 +273,13 @@ pub async fn record<S: Store + Send + 'static>(
     while let Some(envelope) = inputs.recv().await {
         driver.take(envelope.input).await;
     }
+    if driver.recording.until == Until::Synced && driver.recorder.is_synced() {
+        driver.await_facts().await;
+        driver.carry_out(Input::FactsChanged).await;
+    }
     driver.step(Input::Flush).await;
     driver.keep_cursor().await;
+    driver.beat().await;
     driver.finish().await
 }
 
@@ -294,13 +326,21 @@ impl<S: Store + Send + 'static> Driver<S> {
     }
 
     async fn step(&mut self, input: Input) {
-        let mut effects = self.recorder.step(self.now(), input);
-        while !effects.is_empty() {
-            let mut next = Vec::new();
-            for effect in effects {
-                next.extend(self.perform(effect).await);
-            }
-            effects = next;
+        let covers = matches!(
+            input,
+            Input::Served(_)
+                | Input::Unknown(..)
+                | Input::Recovered(_)
+                | Input::Complete(..)
+                | Input::Tick
+        );
+        if matches!(input, Input::Flush) && self.recorder.is_synced() {
+            // What ends a recording has to hold the newest facts.
+            self.cover().await;
+        }
+        self.carry_out(input).await;
+        if covers && self.recorder.is_synced() {
+            self.cover().await;
         }
         let (damped, skipped) = self.recorder.damped();
         let metrics = &self.recording.metrics;
@@ -310,6 +350,18 @@ impl<S: Store + Send + 'static> Driver<S> {
         metrics
             .damped_changes
             .inc_by(skipped.saturating_sub(std::mem::replace(&mut self.skipped, skipped)));
+    }
+
+    /// Does what the recorder makes of an input.
+    async fn carry_out(&mut self, input: Input) {
+        let mut effects = self.recorder.step(self.now(), input);
+        while !effects.is_empty() {
+            let mut next = Vec::new();
+            for effect in effects {
+                next.extend(self.perform(effect).await);
+            }
+            effects = next;
+        }
     }
 
     async fn perform(&mut self, effect: Effect) -> Vec<Effect> {
@@ -368,6 +420,7 @@ impl<S: Store + Send + 'static> Driver<S> {
     }
 
     async fn commit(&mut self, batch: Batch) -> Vec<Effect> {
+        self.await_facts().await;
         let details = self.details(&batch).await;
         let seconds = (self.recording.clock)();
         let started = i64::try_from(self.now().as_secs()).map_or(seconds, |age| seconds - age);
@@ -380,6 +433,9 @@ impl<S: Store + Send + 'static> Driver<S> {
         );
         let subject = message.lines().next().unwrap_or_default().to_owned();
         let objects = batch.changes.len();
+        if self.recording.dry_run && batch.changes.is_empty() {
+            return self.recorder.step(self.now(), Input::Committed);
+        }
         if self.recording.dry_run {
             let act = |change: &Change| match (&change.action, change.before) {
                 (Action::Remove(_), _) => "delete",
@@ -398,11 +454,14 @@ impl<S: Store + Send + 'static> Driver<S> {
             return self.recorder.step(self.now(), Input::Committed);
         }
         let identity = self.recording.identity.file(batch.digested);
-        let (result, batch) = self
+        self.facts.cover(self.coverage());
+        let gathered = self.recording.facts.borrow_and_update().clone();
+        let facts = self.facts.changes(&gathered);
+        let (result, batch, facts) = self
             .store
             .call(move |store| {
-                let result = write(store, &batch, message, identity, seconds);
-                (result, batch)
+                let result = write(store, &batch, message, identity, facts.clone(), seconds);
+                (result, batch, facts)
             })
             .await;
         match result {
@@ -414,11 +473,21 @@ impl<S: Store + Send + 'static> Driver<S> {
                     }
                 }
                 self.maintain().await;
-                let effects = self.recorder.step(self.now(), Input::Committed);
-                if let Some(commit_id) = committed {
+                let mut effects = Vec::new();
+                if committed.is_some_and(|committed| !committed.in_step) {
+                    warn!("the sidecar could not be written beside the branch: it follows");
+                    effects = self.recorder.step(self.now(), Input::OutOfStep);
+                } else if committed.is_some() {
+                    self.facts.committed(&facts);
+                }
+                effects.extend(self.recorder.step(self.now(), Input::Committed));
+                if committed.is_some() {
+                    self.tell_heads().await;
+                }
+                let moved = committed.filter(|committed| committed.branch_moved);
+                if let Some(Committed { commit_id, .. }) = moved {
                     self.summary.commits += 1;
                     info!(%commit_id, objects, subject, "committed");
-                    self.commits.send_replace(Some(commit_id));
                     self.report(Report::Committed {
                         commit_id,
                         subject,
@@ -540,6 +609,82 @@ impl<S: Store + Send + 'static> Driver<S> {
             .await
     }
 
+    fn coverage(&self) -> Vec<u8> {
+        let Recording { plan, identity, .. } = &self.recording;
+        let secrets = format!("{:?}", plan.rules.secret_mode()).to_lowercase();
+        Coverage {
+            unknown: &self.recorder.unknown(),
+            damped: &self.recorder.damped_paths(),
+            namespaces: &plan.namespaces,
+            rules: plan.rules.fingerprint(),
+            secrets: &secrets,
+            digest_key: &identity.key_fingerprint,
+        }
+        .encode()
+    }
+
+    /// Lets the sidecar say what is not seen, where that has changed.
+    async fn cover(&mut self) {
+        let coverage = self.coverage();
+        if self.facts.cover(coverage) {
+            self.carry_out(Input::FactsChanged).await;
+        }
+    }
+
+    /// Waits until somebody has gathered what the sidecar says of the cluster as a whole: a
+    /// recording of one sync has no later commit for it.
+    async fn await_facts(&mut self) {
+        if self.recording.until != Until::Synced || !self.facts_open || self.recording.dry_run {
+            return;
+        }
+        let patience = self.recording.options.sync_timeout;
+        let gathered = self.recording.facts.wait_for(|facts| !facts.is_empty());
+        match tokio::time::timeout(patience, gathered).await {
+            Ok(Ok(_)) => {}
+            // Nobody gathers anything.
+            Ok(Err(_)) => self.facts_open = false,
+            Err(_) => {
+                self.facts_open = false;
+                warn!(
+                    seconds = patience.as_secs(),
+                    "what the cluster serves could not be gathered: drift cannot be told from this                      commit alone"
+                );
+            }
+        }
+    }
+
+    /// Says that we are alive, and have seen the cluster.
+    async fn beat(&mut self) {
+        if self.recording.dry_run || self.fatal.is_some() || !self.recorder.is_synced() {
+            return;
+        }
+        let seconds = (self.recording.clock)();
+        let Ok(time) = jiff::Timestamp::from_second(seconds) else {
+            return;
+        };
+        let time = time.to_string();
+        match self
+            .store
+            .call(move |store| store.beat(&time, seconds))
+            .await
+        {
+            Ok(()) => self.tell_heads().await,
+            Err(failure) => {
+                warn!(error = %chain(&failure), "the proof of life could not be written");
+            }
+        }
+    }
+
+    /// Tells whoever pushes what our refs name.
+    async fn tell_heads(&self) {
+        match self.store.call(|store| store.heads()).await {
+            Ok(heads) => {
+                self.heads.send_replace(heads);
+            }
+            Err(failure) => warn!(error = %chain(&failure), "our refs cannot be read"),
+        }
+    }
+
     async fn report(&self, report: Report) {
         // Nobody has to watch.
         let _ = self.reports.send(report).await;
@@ -609,8 +754,9 @@ fn write<S: Store>(
     batch: &Batch,
     message: String,
     identity: Vec<u8>,
+    facts: Vec<(String, Option<Vec<u8>>)>,
     seconds: i64,
-) -> Result<Option<CommitId>, MirrorError> {
+) -> Result<Option<Committed>, MirrorError> {
     let mut changes = Vec::with_capacity(batch.changes.len());
     for Change { path, action, .. } in &batch.changes {
         match action {
@@ -628,15 +774,36 @@ fn write<S: Store>(
             Action::Remove(_) => changes.push((path.to_string(), None)),
         }
     }
-    let files = vec![(IDENTITY_FILE.to_owned(), identity)];
+    let mut objects = Vec::with_capacity(batch.sidecar.len());
+    for change in batch.sidecar.iter() {
+        if let (Some(blobs), Some(file)) = (change.blobs, &change.bytes) {
+            store.stage_blob(blobs.owners, &file.owners)?;
+            if let Some(times) = blobs.times {
+                store.stage_blob(times, &file.times)?;
+            }
+        }
+        objects.push((change.path.clone(), change.blobs));
+    }
+    let sidecar = SidecarChanges {
+        message: sidecar_message(objects.len(), facts.len()),
+        objects,
+        facts,
+    };
+    // Without a change of a file there is no commit of the branch.
+    let files = if changes.is_empty() {
+        Vec::new()
+    } else {
+        vec![(IDENTITY_FILE.to_owned(), identity)]
+    };
     let commit = Commit {
         changes,
         files,
         message,
         seconds,
         attachments: Vec::new(),
+        sidecar: Some(sidecar),
     };
-    Ok(store.commit(&commit)?.map(|committed| committed.commit_id))
+    store.commit(&commit)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

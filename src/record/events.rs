@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::autoscale::Generation;
 use super::damping::Sample;
+use super::sidecar::SidecarChange;
 use super::stage::{Change, Staged};
 use crate::cluster::{Cause, Scope};
 use crate::mirror::BlobId;
@@ -68,6 +69,10 @@ pub(super) enum Input {
     Recovered(FeedId),
     /// Time passed.
     Tick,
+    /// What the sidecar says of the cluster as a whole has changed.
+    FactsChanged,
+    /// The batch is durable, but for its share of the sidecar. [`Input::Committed`] follows.
+    OutOfStep,
     /// The batch is durable.
     Committed,
     /// The batch could not be written; its changes come back.
@@ -116,6 +121,9 @@ pub(super) struct Batch {
     pub initial: bool,
     /// The changes in the order of their paths.
     pub changes: Vec<Change>,
+    /// The changes of the sidecar in the order of their paths. With no change of a file they, and
+    /// its facts, are a commit of the sidecar alone.
+    pub sidecar: Arc<Vec<SidecarChange>>,
     /// Directories of which nothing is known, and why.
     pub unknown: BTreeMap<String, &'static str>,
     /// A keyed digest stands in some file of this run.

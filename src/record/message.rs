@@ -32,6 +32,24 @@ const TRAILERS: usize = 20;
 /// GitHub cuts subjects here: a longer one is cut by us, at a character.
 const LONGEST_SUBJECT: usize = 120;
 
+/// Returns the message of a commit of the sidecar, without trailers.
+pub(crate) fn sidecar_message(objects: usize, facts: usize) -> String {
+    let objects = match objects {
+        0 => None,
+        1 => Some("the owners of 1 object".to_owned()),
+        n => Some(format!("the owners of {n} objects")),
+    };
+    let facts = (facts > 0).then(|| "facts of the cluster".to_owned());
+    match (objects, facts) {
+        (None, None) => "the mirror's newest commit".to_owned(),
+        (objects, facts) => [objects, facts]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
 /// Returns the message of a batch.
 ///
 /// `details` belongs to the batch's first changes, by position. `started` is the recorder's time
@@ -408,6 +426,7 @@ mod tests {
             first_sync: false,
             initial: false,
             changes,
+            sidecar: std::sync::Arc::default(),
             unknown: BTreeMap::new(),
             digested: false,
             damped: Vec::new(),

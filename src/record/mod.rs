@@ -7,15 +7,19 @@
 //!  discovery ─▶ supervisor ─────────────────▶ recorder (pure) ─▶ driver ─▶ mirror, on its own thread
 //! ```
 //!
-//! `recorder` and what it decides with (`events`, `stage`, `window`, `damping`, `autoscale`), and
+//! `recorder` and what it decides with (`events`, `feeds`, `absence`, `stage`, `sidecar`, `window`,
+//! `damping`, `autoscale`), and
 //! `changes` and `message`, are pure: no clock, randomness or I/O.
 
+mod absence;
 mod autoscale;
 mod changes;
 mod cursor;
 mod damping;
 mod driver;
 mod events;
+mod facts;
+mod feeds;
 mod identity;
 mod message;
 mod metrics;
@@ -24,6 +28,7 @@ mod pipeline;
 mod recorder;
 mod sealing;
 mod seed;
+mod sidecar;
 mod stage;
 mod supervisor;
 #[cfg(test)]
@@ -32,6 +37,7 @@ mod window;
 
 pub use cursor::{CURSOR_REF, read as read_cursor, valid_for as cursor_valid_for};
 pub use driver::{Maintain, RecordError, Recording, Report, StopSignal, Summary, Until, record};
+pub use facts::{COVERAGE, Facts};
 pub use identity::{Identity, IdentityError};
 pub use message::FORMAT_VERSION;
 pub use metrics::Metrics;

@@ -13,7 +13,7 @@ use crate::mirror::BlobId;
 use crate::object::{ApiType, ObjectKey, ParseError, RawObject};
 use crate::sops::Recipients;
 
-use super::stage::{Content, Plaintext, Staged};
+use super::stage::{Content, Plaintext, SidecarFile, Staged};
 
 /// Everything that the objects of one type need.
 #[derive(Clone)]
@@ -61,7 +61,8 @@ impl Pipeline {
         let scales = scale_target(&key, &object.value);
         let replicas = object.value.pointer("/spec/replicas");
         let replicas = replicas.and_then(Value::as_i64);
-        let content = match self.rules.apply(&mut object, &key, &known) {
+        let (verdict, owned) = self.rules.apply_with_owners(&mut object, &key, &known);
+        let content = match verdict {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
             },
@@ -84,7 +85,10 @@ impl Pipeline {
             managed_fields: object.managed_fields,
             replicas,
             scales,
-            sidecar: None,
+            sidecar: owned.map(|(shape, times)| SidecarFile {
+                owners: shape.encode(),
+                times: times.encode(),
+            }),
         })
     }
 

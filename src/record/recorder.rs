@@ -12,61 +12,17 @@ use std::time::Duration;
 use super::autoscale::{self, Autoscalers};
 use super::damping::{self, Damping};
 use super::events::{Batch, Effect, Feed, FeedId, Input, Served};
-use super::stage::{Action, Content, File, Hold, Outcome, Removal, Stage, Staged, Who};
+use super::feeds::{FeedState, Status};
+use super::sidecar::{Goes, SidecarChange, SidecarIndex, SidecarStage};
+use super::stage::{
+    Action, Content, File, Hold, Outcome, Removal, SidecarFile, Stage, Staged, Who,
+};
 use super::window::{Window, WindowOptions};
-use crate::cluster::{Cause, Scope};
+use crate::cluster::Cause;
 use crate::filter::{ScaleTarget, is_autoscaler};
 use crate::mirror::{BlobId, Index};
-use crate::object::{MirrorPath, ObjectKey, escape_component};
+use crate::object::ObjectKey;
 use crate::owners::interactive_mark;
-
-#[derive(Debug)]
-struct FeedState {
-    feed: Feed,
-    directory: Box<str>,
-    status: Status,
-    heard: Duration,
-    /// Paths seen since the last restart; `None` while no list is open.
-    listing: Option<HashSet<Arc<str>>>,
-    /// A complete list would have removed many files: the next one decides.
-    suspicious: bool,
-    resource_version: Option<String>,
-    /// The generation of autoscaled workloads that the open list began with, the last complete
-    /// one began with, and that its files have to be of.
-    listing_by: u64,
-    listed_by: u64,
-    wants: u64,
-}
-
-impl FeedState {
-    fn is_autoscaler(&self) -> bool {
-        is_autoscaler(&self.feed.api_type.group, &self.feed.api_type.resource)
-    }
-
-    /// Whether its files were written with the autoscalers as they are.
-    fn is_current(&self) -> bool {
-        self.listed_by >= self.wants
-    }
-
-    /// Whether a first sync without it would be half a cluster.
-    fn is_pending(&self) -> bool {
-        match self.status {
-            Status::Pending => true,
-            Status::Live => !self.is_current(),
-            Status::Unknown(_) => false,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Status {
-    /// Nothing complete has come yet.
-    Pending,
-    /// In step with the cluster.
-    Live,
-    /// Nothing is known, for this reason.
-    Unknown(&'static str),
-}
 
 /// Options of the recorder's decisions.
 #[derive(Clone, Copy, Debug)]
@@ -83,29 +39,28 @@ pub struct RecorderOptions {
 const SPILL_BYTES: usize = 4 << 20;
 /// The same of damped files, of which all but the last one are in vain.
 const SPILL_DAMPED_BYTES: usize = 64 << 20;
-/// Deletions inferred from one list need a second one above this count …
-const FEW_DELETIONS: usize = 20;
-/// … when they are more than one in this many files of the mirror.
-const LARGE_SHARE: usize = 4;
-
-/// Where CRDs lie.
-const DEFINITIONS: &str = "customresourcedefinitions.apiextensions.k8s.io";
-/// Where `APIService`s lie, those of built-in and custom types aside.
-const API_SERVICES: &str = "apiservices.apiregistration.k8s.io";
-
 /// The recorder's state.
 #[derive(Debug)]
 pub(super) struct Recorder {
     options: RecorderOptions,
-    index: Index,
-    stage: Stage,
+    pub(super) index: Index,
+    pub(super) stage: Stage,
     window: Window,
-    feeds: BTreeMap<FeedId, FeedState>,
-    served: Option<Served>,
+    pub(super) feeds: BTreeMap<FeedId, FeedState>,
+    pub(super) served: Option<Served>,
     synced: bool,
     terminating: BTreeSet<Box<str>>,
     digested: bool,
+    sidecar_index: SidecarIndex,
+    pub(super) sidecar: SidecarStage,
+    /// The sidecar has to be written, whatever its objects: its facts changed, or it belongs to
+    /// another commit than HEAD.
+    facts_changed: bool,
+    facts_in_flight: bool,
+    /// A commit is being made.
+    committing: bool,
     in_flight: Vec<(Arc<str>, Option<BlobId>)>,
+    sidecar_in_flight: Arc<Vec<SidecarChange>>,
     overdue: bool,
     damping: Damping,
     autoscalers: Autoscalers,
@@ -128,11 +83,38 @@ impl Recorder {
             synced: false,
             terminating: BTreeSet::new(),
             digested: false,
+            sidecar_index: SidecarIndex::default(),
+            sidecar: SidecarStage::default(),
+            facts_changed: false,
+            facts_in_flight: false,
+            committing: false,
             in_flight: Vec::new(),
+            sidecar_in_flight: Arc::default(),
             overdue: false,
             damping: Damping::new(options.damping, options.window.max_age),
             autoscalers: Autoscalers::new(autoscalers),
         }
+    }
+
+    /// Goes on from HEAD's sidecar. `in_step` says whether it belongs to HEAD; `orphans` are paths
+    /// in it that HEAD has no file at.
+    pub(super) fn with_sidecar(
+        mut self,
+        index: SidecarIndex,
+        orphans: &[Box<str>],
+        in_step: bool,
+    ) -> Self {
+        self.sidecar_index = index;
+        for path in orphans {
+            self.sidecar.remove(&self.sidecar_index, path, Goes::Alone);
+        }
+        self.facts_changed = !in_step;
+        self
+    }
+
+    /// Paths of the objects that are damped now, in their order.
+    pub(super) fn damped_paths(&self) -> Vec<Arc<str>> {
+        self.damping.damped_paths()
     }
 
     /// Objects that are damped now, and changes that went into no commit of their own.
@@ -152,7 +134,12 @@ impl Recorder {
 
     /// Changes that wait for a commit.
     pub(super) fn waiting(&self) -> usize {
-        self.stage.len()
+        self.stage.len() + self.sidecar.alone()
+    }
+
+    /// Changes that wait for nothing but the window.
+    fn ready(&self) -> usize {
+        self.stage.ready() + self.sidecar.alone() + usize::from(self.facts_changed)
     }
 
     /// Whether the first sync is settled.
@@ -189,7 +176,7 @@ impl Recorder {
     ///
     /// Empty while anything is staged, because HEAD does not hold it yet.
     pub(super) fn cursor(&self) -> Vec<(&Feed, &str)> {
-        if self.stage.len() > 0 {
+        if self.stage.len() > 0 || self.sidecar.len() > 0 || self.facts_changed {
             return Vec::new();
         }
         self.feeds
@@ -216,7 +203,7 @@ impl Recorder {
             return [silent, self.autoscalers.due()].into_iter().flatten().min();
         }
         [
-            self.window.closes(self.stage.ready()),
+            self.window.closes(self.ready()),
             self.window.hold_ends(),
             self.damping.deadline(),
             self.autoscalers.due(),
@@ -280,7 +267,20 @@ impl Recorder {
                     effects.push(Effect::DiscoveryOverdue);
                 }
             }
+            Input::FactsChanged => {
+                self.facts_changed = true;
+                self.window.changed(now);
+            }
+            Input::OutOfStep => {
+                let changes = std::mem::take(&mut self.sidecar_in_flight);
+                let stage = &self.stage;
+                self.sidecar
+                    .restore(Arc::unwrap_or_clone(changes), false, |path| stage.has(path));
+                self.facts_changed = true;
+                self.window.changed(now);
+            }
             Input::Committed => {
+                self.committing = false;
                 for (path, blob_id) in std::mem::take(&mut self.in_flight) {
                     self.damping.committed(&path);
                     match blob_id {
@@ -288,15 +288,28 @@ impl Recorder {
                         None => self.index.remove(&path),
                     };
                 }
+                for change in self.sidecar_in_flight.iter() {
+                    self.damping.committed(&change.path);
+                    self.sidecar_index.set(&change.path, change.blobs);
+                }
+                self.sidecar_in_flight = Arc::default();
                 self.window.committed();
-                if self.stage.ready() > 0 {
+                if self.ready() > 0 {
                     self.window.changed(now);
                 }
             }
             Input::CommitFailed(changes) => {
+                self.committing = false;
                 self.in_flight.clear();
+                self.facts_changed |= self.facts_in_flight;
                 self.window.failed(now);
-                if self.stage.restore(changes) {
+                let mut lost = self.stage.restore(changes);
+                let changes = std::mem::take(&mut self.sidecar_in_flight);
+                let stage = &self.stage;
+                lost |= self
+                    .sidecar
+                    .restore(Arc::unwrap_or_clone(changes), true, |path| stage.has(path));
+                if lost {
                     effects.extend(self.feeds.keys().map(|id| Effect::Relist(*id)));
                 }
             }
@@ -326,7 +339,7 @@ impl Recorder {
             let generation = self.autoscalers.publish(now);
             let number = generation.number;
             effects.push(Effect::Autoscaled(generation));
-            if self.stage.ready() > 0 {
+            if self.ready() > 0 {
                 // The autoscaler and what it takes from its workload are one commit.
                 self.window.changed(now);
             }
@@ -336,7 +349,7 @@ impl Recorder {
     }
 
     /// Takes note of the workload that the autoscaler at `path` names, if any.
-    fn scales(&mut self, now: Duration, path: &Arc<str>, target: Option<ScaleTarget>) {
+    pub(super) fn scales(&mut self, now: Duration, path: &Arc<str>, target: Option<ScaleTarget>) {
         for target in self.autoscalers.set(now, path, target) {
             let wants = self.autoscalers.next();
             for state in self.feeds.values_mut() {
@@ -350,7 +363,8 @@ impl Recorder {
     /// Lets go of damped changes when a sample is due, or when an object has calmed down.
     fn damp(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         for path in self.damping.sweep(now) {
-            if self.stage.release_damped_at(&path) {
+            let released = self.stage.release_damped_at(&path);
+            if self.sidecar.release_damped_at(&path) || released {
                 self.window.changed(now);
             }
             let damped = false;
@@ -358,7 +372,8 @@ impl Recorder {
         }
         if self.damping.sample_is_due(now) {
             self.stage.release_damped();
-            if self.stage.ready() > 0 {
+            self.sidecar.release_damped();
+            if self.ready() > 0 {
                 // At once, with all else: a deletion that is followed by another creation would
                 // wait again.
                 self.window
@@ -394,52 +409,6 @@ impl Recorder {
         self.conclude(now);
     }
 
-    /// Removes the files of types that a rule leaves out, and of types that are certainly gone.
-    ///
-    /// A type is gone when fresh discovery does not serve it and neither a CRD of a complete list
-    /// nor an `APIService` promises it: discovery alone may be incomplete while a server starts.
-    fn conclude(&mut self, now: Duration) {
-        let Some(served) = &self.served else { return };
-        let definitions_known = served.whole_cluster
-            && self
-                .feeds
-                .values()
-                .any(|state| &*state.directory == DEFINITIONS && state.status == Status::Live);
-        let mut gone = Vec::new();
-        for directory in directories(&self.index) {
-            if let Some(rule) = served.left_out.get(directory) {
-                gone.push((directory.to_owned(), Removal::Rule(rule.clone())));
-            } else if definitions_known
-                && !served.directories.contains(directory)
-                && !is_unknown(&served.stale_groups, directory)
-                && !self.is_promised(directory)
-            {
-                gone.push((directory.to_owned(), Removal::TypeGone));
-            }
-        }
-        for (directory, removal) in gone {
-            for path in paths(&self.index, &directory, None) {
-                self.remove_path(now, &path, &directory, removal.clone());
-            }
-        }
-    }
-
-    fn is_promised(&self, directory: &str) -> bool {
-        let exists = |path: &str| self.stage.blob_id(&self.index, path).is_some();
-        if exists(&format!("cluster/{DEFINITIONS}/{directory}.yaml")) {
-            return true;
-        }
-        let Some((_, group)) = directory.split_once('.') else {
-            return false;
-        };
-        paths(&self.index, API_SERVICES, None).iter().any(|path| {
-            exists(path)
-                && MirrorPath::parse(path).is_some_and(|parts| {
-                    parts.stem.split_once('.').is_some_and(|(_, g)| g == group)
-                })
-        })
-    }
-
     fn staged(&mut self, now: Duration, id: FeedId, staged: Staged, effects: &mut Vec<Effect>) {
         let Some(state) = self.heard(id, now) else {
             return;
@@ -452,7 +421,7 @@ impl Recorder {
             managed_fields,
             replicas,
             scales,
-            sidecar: _,
+            sidecar,
         } = staged;
         if let Some(seen) = &mut state.listing {
             seen.insert(path.clone());
@@ -488,31 +457,90 @@ impl Recorder {
                     self.scales(now, &path, scales);
                 }
                 let mark = || interactive_mark(managed_fields.as_deref(), replicas);
-                let damped = self.seen(now, &key, &path, Some(blob_id), mark, effects);
+                let owners = sidecar.as_ref().map(|file| BlobId::of(&file.owners));
+                let damped = self.seen(now, &key, &path, Some((blob_id, owners)), mark, effects);
+                let file_changed = self.stage.blob_id(&self.index, &path) != Some(blob_id);
                 let file = File {
                     blob_id,
                     bytes,
                     managed_fields,
                     damped,
                 };
-                self.stage.put(&self.index, key, &path, file)
+                let outcome = self.stage.put(&self.index, key, &path, file);
+                if let Some(file) = sidecar {
+                    self.stage_owners(now, &path, file, blob_id, file_changed, damped);
+                }
+                outcome
             }
             Err(rule) => {
                 self.scales(now, &path, None);
                 let (who, removal) = (Who::Object(key), Removal::Rule(rule));
-                self.stage.remove(&self.index, &path, who, removal, false)
+                self.take_out(&path, who, removal, false)
             }
         };
         if outcome == Outcome::Held {
             self.damping.waits(now, &path);
         }
         self.note(now, outcome);
-        if self.stage.bytes() > SPILL_BYTES {
-            effects.push(Effect::Spill(self.stage.spill(false)));
+        if self.stage.bytes() + self.sidecar.bytes() > SPILL_BYTES {
+            let mut blobs = self.stage.spill(false);
+            blobs.extend(self.sidecar.spill());
+            effects.push(Effect::Spill(blobs));
         }
         if self.stage.damped_bytes() > SPILL_DAMPED_BYTES {
             effects.push(Effect::Spill(self.stage.spill(true)));
         }
+    }
+
+    /// Stages what the sidecar shall hold of an object whose file is `blob_id`.
+    fn stage_owners(
+        &mut self,
+        now: Duration,
+        path: &Arc<str>,
+        file: SidecarFile,
+        blob_id: BlobId,
+        file_changed: bool,
+        damped: bool,
+    ) {
+        let staged = self.stage.has(path);
+        if self.stage.blob_id(&self.index, path) != Some(blob_id) {
+            // The file could not be staged: what it is made of is lost.
+            return;
+        }
+        let goes = match (staged, damped) {
+            (true, _) => Goes::WithFile,
+            (false, true) => Goes::Damped,
+            (false, false) => Goes::Alone,
+        };
+        let file_is = (self.index.get(path) == Some(blob_id), file_changed);
+        if self
+            .sidecar
+            .put(&self.sidecar_index, path, file, file_is, goes)
+        {
+            if goes == Goes::Damped {
+                self.damping.waits(now, path);
+            } else {
+                self.window.changed(now);
+            }
+        }
+    }
+
+    /// Stages the removal of a file, and of what belongs to it.
+    pub(super) fn take_out(
+        &mut self,
+        path: &str,
+        who: Who,
+        removal: Removal,
+        held: bool,
+    ) -> Outcome {
+        let outcome = self.stage.remove(&self.index, path, who, removal, held);
+        let goes = if self.stage.has(path) {
+            Goes::WithFile
+        } else {
+            Goes::Alone
+        };
+        self.sidecar.remove(&self.sidecar_index, path, goes);
+        outcome
     }
 
     /// Counts a change; returns whether it waits for the next sample.
@@ -521,7 +549,7 @@ impl Recorder {
         now: Duration,
         key: &ObjectKey,
         path: &Arc<str>,
-        after: Option<BlobId>,
+        after: Option<(BlobId, Option<BlobId>)>,
         mark: impl FnOnce() -> u64,
         effects: &mut Vec<Effect>,
     ) -> bool {
@@ -529,7 +557,12 @@ impl Recorder {
         if !self.synced || !damping::may_be_damped(&key.api_type) {
             return false;
         }
+        // Owners that flap are damped as a file that does.
+        let owners = after.and_then(|(_, owners)| owners);
+        let owners = owners.and_then(|_| self.sidecar.owners(&self.sidecar_index, path));
         let before = self.stage.blob_id(&self.index, path);
+        let before = before.map(|file| together(file, owners));
+        let after = after.map(|(file, owners)| together(file, owners));
         let seen = self.damping.seen(now, path, before, after, mark);
         if seen.entered {
             let (path, damped) = (path.clone(), true);
@@ -553,13 +586,7 @@ impl Recorder {
                 .namespace
                 .as_ref()
                 .is_some_and(|namespace| self.terminating.contains(namespace));
-        let outcome = self.stage.remove(
-            &self.index,
-            &path,
-            Who::Object(key.clone()),
-            Removal::Deleted,
-            held,
-        );
+        let outcome = self.take_out(&path, Who::Object(key.clone()), Removal::Deleted, held);
         if outcome == Outcome::Held {
             self.window.held(now);
         }
@@ -570,83 +597,16 @@ impl Recorder {
             if self.stage.held(Hold::Namespace) == 0 {
                 self.window.none_held();
             }
-            if self.stage.ready() > 0 {
+            if self.ready() > 0 {
                 self.window.changed(now);
             }
         }
     }
 
-    fn complete(
-        &mut self,
-        now: Duration,
-        id: FeedId,
-        resource_version: String,
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(state) = self.feeds.get_mut(&id) else {
-            return;
-        };
-        state.heard = now;
-        let Some(seen) = state.listing.take() else {
-            return;
-        };
-        let namespace = match &state.feed.scope {
-            Scope::Cluster => None,
-            Scope::Namespace(namespace) => Some(escape_component(namespace, "")),
-        };
-        let directory = state.directory.clone();
-        let mut missing = paths(&self.index, &directory, namespace.as_deref());
-        missing.retain(|path| !seen.contains(path.as_str()));
-        let many = missing.len() > FEW_DELETIONS && missing.len() * LARGE_SHARE > self.index.len();
-        if many && !state.suspicious {
-            state.suspicious = true;
-            // A cursor from here would never see what is missing.
-            state.resource_version = None;
-            effects.push(Effect::DeletionsWithheld {
-                feed: id,
-                count: missing.len(),
-            });
-            effects.push(Effect::Relist(id));
-            return;
-        }
-        state.suspicious = false;
-        state.listed_by = state.listing_by;
-        state.resource_version = Some(resource_version);
-        state.status = Status::Live;
-        let kind = state.feed.api_type.kind.clone();
-        // Staged by an earlier event, gone by the time of the list: never in HEAD, but staged.
-        let unseen: Vec<String> = self
-            .stage
-            .puts()
-            .filter(|path| !seen.contains(*path) && lies_in(path, &directory, namespace.as_deref()))
-            .map(Into::into)
-            .collect();
-        for path in missing.iter().chain(&unseen) {
-            self.remove_path(now, path, &kind, Removal::NotListed);
-        }
-        if &*directory == DEFINITIONS {
-            self.conclude(now);
-        }
-    }
-
-    fn remove_path(&mut self, now: Duration, path: &str, kind: &str, removal: Removal) {
-        let Some(parts) = MirrorPath::parse(path) else {
-            return;
-        };
-        let who = Who::Path {
-            kind: kind.into(),
-            namespace: parts.namespace_name().map(Into::into),
-            name: parts.name().unwrap_or_else(|| parts.stem.to_owned()).into(),
-        };
-        self.scales(now, &path.into(), None);
-        let outcome = self.stage.remove(&self.index, path, who, removal, false);
-        self.note(now, outcome);
-    }
-
-    fn note(&mut self, now: Duration, outcome: Outcome) {
+    pub(super) fn note(&mut self, now: Duration, outcome: Outcome) {
         match outcome {
             Outcome::Staged => self.window.changed(now),
-            Outcome::Reverted | Outcome::Held if self.stage.ready() == 0 => self.window.emptied(),
+            Outcome::Reverted | Outcome::Held if self.ready() == 0 => self.window.emptied(),
             Outcome::Reverted | Outcome::Held | Outcome::Nothing => {}
         }
     }
@@ -681,7 +641,7 @@ impl Recorder {
     }
 
     fn close(&mut self, now: Duration, flush: bool, effects: &mut Vec<Effect>) {
-        if !self.in_flight.is_empty() {
+        if self.committing {
             return;
         }
         let settles = !self.synced
@@ -690,13 +650,14 @@ impl Recorder {
         let due = self.synced
             && self
                 .window
-                .closes(self.stage.ready())
+                .closes(self.ready())
                 .is_some_and(|closes| closes <= now);
         // A flush before the first sync is settled would record half a cluster.
         let flush = flush && self.synced;
         if flush {
             self.stage.release(None);
             self.stage.release_damped();
+            self.sidecar.release_damped();
             self.window.none_held();
         }
         if settles || due || flush {
@@ -706,9 +667,13 @@ impl Recorder {
                 self.stage.release(None);
             }
             let changes = self.stage.take();
-            if changes.is_empty() {
+            let sidecar = self.sidecar.take(|path| self.stage.has(path));
+            self.facts_in_flight = std::mem::take(&mut self.facts_changed);
+            if changes.is_empty() && sidecar.is_empty() && !self.facts_in_flight {
                 self.window.emptied();
             } else {
+                self.committing = true;
+                self.sidecar_in_flight = Arc::new(sidecar);
                 self.in_flight = changes
                     .iter()
                     .map(|change| match &change.action {
@@ -725,6 +690,7 @@ impl Recorder {
                     first_sync,
                     initial: self.index.is_empty(),
                     changes,
+                    sidecar: self.sidecar_in_flight.clone(),
                     unknown,
                     digested,
                     damped,
@@ -737,34 +703,10 @@ impl Recorder {
     }
 }
 
-/// The directories that hold files, each once.
-fn directories(index: &Index) -> Vec<&str> {
-    let mut directories: Vec<_> = index.iter().map(|entry| entry.directory).collect();
-    directories.dedup();
-    directories
-}
-
-/// The paths of one directory, in one namespace (escaped) or in all.
-fn paths(index: &Index, directory: &str, namespace: Option<&str>) -> Vec<String> {
-    match namespace {
-        None => index.of_type(directory).map(|entry| entry.path()).collect(),
-        Some(_) => index
-            .of_type_in(directory, namespace)
-            .map(|entry| entry.path())
-            .collect(),
+/// What stands for a file with its owners.
+fn together(file: BlobId, owners: Option<BlobId>) -> BlobId {
+    match owners {
+        Some(owners) => BlobId::of(&[file.0, owners.0].concat()),
+        None => file,
     }
-}
-
-/// Whether `directory` belongs to a group of which nothing is known.
-fn is_unknown(groups: &BTreeSet<Box<str>>, directory: &str) -> bool {
-    directory
-        .split_once('.')
-        .is_some_and(|(_, group)| groups.contains(group))
-}
-
-fn lies_in(path: &str, directory: &str, namespace: Option<&str>) -> bool {
-    MirrorPath::parse(path).is_some_and(|parts| {
-        parts.directory == directory
-            && namespace.is_none_or(|namespace| parts.namespace == Some(namespace))
-    })
 }

@@ -299,6 +299,11 @@ impl Stage {
         }
     }
 
+    /// Whether a change of the file at `path` waits.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.pending.contains_key(path)
+    }
+
     /// Paths that shall have a file, whose files are not in HEAD.
     pub(crate) fn puts(&self) -> impl Iterator<Item = &str> {
         self.pending

@@ -231,6 +231,26 @@ pub async fn last_message(
     Ok((!message.is_empty()).then_some(message))
 }
 
+/// Makes an empty bare repository, for what [`Remote::fetch_refs`](super::Remote::fetch_refs)
+/// brings.
+///
+/// # Errors
+///
+/// Where `git` cannot be run, or cannot write there.
+pub async fn init(repository: &Path) -> Result<(), RemoteError> {
+    let output = Git::new(None)
+        .program()
+        .args(["init", "--quiet", "--bare", "--object-format=sha1", "--"])
+        .arg(repository)
+        .run()
+        .await?;
+    if output.success() {
+        Ok(())
+    } else {
+        Err(failed("make a repository", &output.stderr))
+    }
+}
+
 /// What a ref of the repository names.
 pub(super) async fn resolve(repository: &Path, name: &str) -> Result<Oid, RemoteError> {
     let output = Git::new(Some(repository))

@@ -11,6 +11,7 @@ mod porcelain;
 mod tests;
 mod url;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::process::{Output, ProcessError, Program, one_line};
-pub use git::{OLDEST_GIT, git_version, is_ancestor, last_message, maintenance};
+pub use git::{OLDEST_GIT, git_version, init, is_ancestor, last_message, maintenance};
 use porcelain::Verdict;
 use url::Scheme;
 pub use url::UrlError;
@@ -302,6 +303,116 @@ impl Remote {
             .transpose()
     }
 
+    /// What refs of the remote name, by their full names; those that it has not are left out.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote cannot be asked.
+    pub async fn read_refs(&self, names: &[String]) -> Result<BTreeMap<String, Oid>, RemoteError> {
+        for name in names {
+            check_ref(name)?;
+        }
+        let command = self.command(None)?;
+        let output = command
+            .args(["ls-remote", "--quiet", "--", &self.options.url])
+            .args(names)
+            .run()
+            .await?;
+        if !output.success() {
+            return Err(talk_failed(&output));
+        }
+        let mut found = BTreeMap::new();
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            // A pattern also matches the end of a longer name; the whole name must be equal.
+            if let Some((id, name)) = line.split_once('\t')
+                && names.iter().any(|wanted| wanted == name)
+            {
+                found.insert(name.to_owned(), id.parse()?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Fetches refs of the remote (first) into refs of `repository` (second), whatever those name;
+    /// returns what was fetched, by the remote's names. Refs that the remote has not are left out.
+    /// What was fetched is on disk.
+    ///
+    /// # Errors
+    ///
+    /// Where the remote cannot be asked, or `repository` is none.
+    pub async fn fetch_refs(
+        &self,
+        repository: &Path,
+        refs: &[(String, String)],
+        depth: Depth,
+    ) -> Result<BTreeMap<String, Oid>, RemoteError> {
+        let names: Vec<String> = refs.iter().map(|(theirs, _)| theirs.clone()).collect();
+        let there = self.read_refs(&names).await?;
+        let mut refspecs = Vec::with_capacity(refs.len());
+        for (theirs, ours) in refs {
+            check_ref(ours)?;
+            if there.contains_key(theirs) {
+                refspecs.push(format!("+{theirs}:{ours}"));
+            }
+        }
+        if refspecs.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let mut command = self.command(Some(repository))?.args([
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+        ]);
+        if depth == Depth::Newest {
+            command = command.arg("--depth=1");
+        }
+        let output = command
+            .args(["--", &self.options.url])
+            .args(refspecs)
+            .run()
+            .await?;
+        if !output.success() {
+            return Err(talk_failed(&output));
+        }
+        // They may have moved since they were asked for.
+        let mut fetched = BTreeMap::new();
+        for (theirs, ours) in refs.iter().filter(|(theirs, _)| there.contains_key(theirs)) {
+            fetched.insert(theirs.clone(), git::resolve(repository, ours).await?);
+        }
+        Ok(fetched)
+    }
+
+    /// Pushes one ref alone, that need not be a descendant of what the remote has there; the remote
+    /// must have what is expected.
+    ///
+    /// # Errors
+    ///
+    /// Where `git` cannot be run.
+    pub async fn push_alone(
+        &self,
+        repository: &Path,
+        reference: &ExtraRef,
+    ) -> Result<Push, RemoteError> {
+        let ExtraRef {
+            name,
+            object,
+            expected,
+        } = reference;
+        check_ref(name)?;
+        let result = self
+            .command(Some(repository))?
+            .args(["push", "--porcelain", "--no-verify"])
+            .arg(lease(name, expected.as_ref()))
+            .args(["--", &self.options.url])
+            // No plus sign: it would defeat the lease. One that fits permits what it asks for.
+            .arg(format!("{object}:{name}"))
+            .run()
+            .await;
+        done(result)
+    }
+
     /// Fetches the branch into [`FETCHED`] of `repository`; returns its commit, or `None` where the
     /// remote has no such branch. What was fetched is on disk.
     pub async fn fetch(&self, repository: &Path, depth: Depth) -> Result<Option<Oid>, RemoteError> {
@@ -331,7 +442,7 @@ impl Remote {
 
     /// Pushes `commit` of `repository` to the branch, if the remote has `expected` there (`None`:
     /// no such branch) and `expected` is an ancestor of `commit`. `extra` refs go in the same
-    /// transaction of the server.
+    /// transaction of the server; each is a descendant of what is expected there, too.
     ///
     /// The ancestor is checked here because a lease that matches would permit a rewind.
     pub async fn push(
@@ -347,6 +458,19 @@ impl Remote {
             return Ok(Push::Diverged {
                 reason: format!("the remote's {expected} is no ancestor of {commit}"),
             });
+        }
+        for ExtraRef {
+            name,
+            object,
+            expected,
+        } in extra
+        {
+            if let Some(expected) = expected
+                && !is_ancestor(repository, expected, object).await?
+            {
+                let reason = format!("the remote's {expected} ({name}) is no ancestor of {object}");
+                return Ok(Push::Diverged { reason });
+            }
         }
         let mut command =
             self.command(Some(repository))?
@@ -375,16 +499,7 @@ impl Remote {
             .args(refspecs)
             .run()
             .await;
-        let output = match result {
-            Ok(output) => output,
-            Err(ProcessError::TimedOut { timeout, .. }) => {
-                return Ok(Push::TimedOut {
-                    reason: format!("no end within {}s", timeout.as_secs_f32()),
-                });
-            }
-            Err(other) => return Err(other.into()),
-        };
-        Ok(outcome(&output))
+        done(result)
     }
 
     /// A `git` that may talk to this remote, over its own protocol and no other.
@@ -410,6 +525,17 @@ fn check_ref(name: &str) -> Result<(), RemoteError> {
         Err(RemoteError::RefName {
             name: name.to_owned(),
         })
+    }
+}
+
+/// How a push ended.
+fn done(result: Result<Output, ProcessError>) -> Result<Push, RemoteError> {
+    match result {
+        Ok(output) => Ok(outcome(&output)),
+        Err(ProcessError::TimedOut { timeout, .. }) => Ok(Push::TimedOut {
+            reason: format!("no end within {}s", timeout.as_secs_f32()),
+        }),
+        Err(other) => Err(other.into()),
     }
 }
 

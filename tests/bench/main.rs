@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench                                 all of it; exits 1 where a limit is missed
 //! cargo bench -- --report-only                exits 0 all the same
-//! cargo bench -- pipeline commit memory sync  some of it
+//! cargo bench -- pipeline commit sidecar memory sync  some of it
 //! ```
 //!
 //! A limit is relative to something that the same machine did a moment before (a bare parse, an
@@ -18,6 +18,7 @@
 mod commit;
 mod memory;
 mod pipeline;
+mod sidecar;
 #[path = "../support/mod.rs"]
 mod support;
 mod sync;
@@ -30,9 +31,10 @@ use support::{Context as _, Failure, Result, Unavailable};
 
 type Section = fn(&mut Report) -> Result<(), Unavailable>;
 
-const SECTIONS: [(&str, Section); 4] = [
+const SECTIONS: [(&str, Section); 5] = [
     ("pipeline", pipeline::run),
     ("commit", commit::run),
+    ("sidecar", sidecar::run),
     ("memory", memory::run),
     ("sync", sync::run),
 ];

@@ -74,7 +74,7 @@ const EVERY_ROOM: &[&str] = &[
 ///
 /// Of `sops`, all but the one file that wraps data keys with `age`, which draws from the operating
 /// system and can be given no other source.
-const PURE: [&str; 29] = [
+const PURE: [&str; 33] = [
     "object",
     "filter",
     "owners",
@@ -98,6 +98,10 @@ const PURE: [&str; 29] = [
     "drift/accept",
     "drift/compare",
     "drift/defaults",
+    "drift/desired/mod",
+    "drift/desired/read",
+    "drift/desired/secrets",
+    "drift/desired/source",
     "drift/evaluate",
     "drift/live/mod",
     "drift/ownership",

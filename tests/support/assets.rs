@@ -15,6 +15,20 @@ const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/control-plane")
 /// The Go module that builds `sops` and `age-keygen`: a minute and a half on two cores.
 const SOPS_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sops");
 
+/// The Go modules that build `helm`, of the two major versions that are in use: two minutes each.
+const HELM_MODULES: [(&str, &str, &str); 2] = [
+    (
+        "helm",
+        "tests/helm",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helm"),
+    ),
+    (
+        "helm4",
+        "tests/helm4",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helm4"),
+    ),
+];
+
 /// About five minutes on two idle cores; a machine may be busy.
 const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
 
@@ -73,6 +87,20 @@ pub fn sops() -> Result<PathBuf, Unavailable> {
         std::fs::rename(&scratch, folder).context(folder.display())?;
         Ok(())
     })
+}
+
+/// The programs `helm` of versions 3 and 4.
+pub fn helms() -> Result<[PathBuf; 2], Unavailable> {
+    let build = |(name, shown, module): (&str, &str, &str)| {
+        let folder = built_once(name, module, "helm", |_, cache, folder| {
+            let scratch = go_build(shown, module, "-s -w", cache)?;
+            std::fs::rename(&scratch, folder).context(folder.display())?;
+            Ok(())
+        })?;
+        Ok(folder.join("helm"))
+    };
+    let [three, four] = HELM_MODULES;
+    Ok([build(three)?, build(four)?])
 }
 
 /// Returns the folder in the cache where `build` (of `go.mod`, the cache, the folder) puts what it

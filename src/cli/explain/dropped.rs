@@ -6,11 +6,11 @@ use futures_util::stream::{self, StreamExt as _};
 use serde_json::json;
 
 use super::super::output::{Output, Style};
+use super::super::reading::each;
 use super::super::rules::Ruling;
 use super::super::{Exit, Failure, session};
 use super::Explainer;
-use super::live::each;
-use crate::cluster::{Cluster, Scope, ServedType};
+use crate::cluster::{Cluster, Scope, Selectors, ServedType};
 use crate::config::RecordSettings;
 use crate::filter::{Autoscaled, Context, RuleName, TypePlan, Verdict};
 
@@ -149,15 +149,21 @@ async fn tally(
     };
     let mut dropped: BTreeMap<RuleName, u64> = BTreeMap::new();
     for scope in scopes {
-        let read = each(cluster, api_type, scope, |mut object| {
-            let Ok(key) = object.key(api_type) else {
-                return;
-            };
-            match rules.apply(&mut object, &key, &context) {
-                Verdict::Drop { rule } => *dropped.entry(rule).or_default() += 1,
-                Verdict::Keep { .. } => tally.recorded += 1,
-            }
-        });
+        let read = each(
+            cluster,
+            api_type,
+            scope,
+            Selectors::default(),
+            |mut object| {
+                let Ok(key) = object.key(api_type) else {
+                    return;
+                };
+                match rules.apply(&mut object, &key, &context) {
+                    Verdict::Drop { rule } => *dropped.entry(rule).or_default() += 1,
+                    Verdict::Keep { .. } => tally.recorded += 1,
+                }
+            },
+        );
         if let Err(why) = read.await {
             tally.unread = Some(why);
         }

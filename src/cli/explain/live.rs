@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use super::super::output::Output;
+use super::super::reading::each;
 use super::super::rules::Ruling;
 use super::super::{Exit, Failure, session};
 use super::Explainer;
-use crate::cluster::{
-    Cause, Cluster, Discovered, Event, Reflector, ReflectorOptions, Scope, Selectors,
-};
+use crate::cluster::{Cluster, Discovered, Scope, Selectors};
 use crate::config::RecordSettings;
 use crate::filter::{Autoscaled, is_autoscaler, scale_target};
-use crate::object::{ApiType, RawObject, resource_of_short_name};
+use crate::object::{ApiType, resource_of_short_name};
 use crate::remote::last_message;
 
 /// The trailer that names damped objects.
@@ -63,7 +62,7 @@ pub(super) async fn run(
         let scalers = found.types.values().map(|served| &served.api_type);
         for scaler in scalers.filter(|t| t.namespaced && is_autoscaler(&t.group, &t.resource)) {
             // Who may not read autoscalers sees what a recorder with the same rights does.
-            let read = each(&cluster, scaler, &scope, |object| {
+            let read = each(&cluster, scaler, &scope, Selectors::default(), |object| {
                 let key = object.key(scaler).ok();
                 targets.extend(key.and_then(|key| scale_target(&key, &object.value)));
             });
@@ -127,38 +126,3 @@ fn type_of(found: &Discovered, kind: &str) -> Result<Arc<ApiType>, LiveError> {
         }),
     }
 }
-
-/// Reads every object of a type once, page by page; none is kept. Says why where it cannot.
-pub(super) async fn each(
-    cluster: &Cluster,
-    api_type: &Arc<ApiType>,
-    scope: &Scope,
-    mut see: impl FnMut(RawObject),
-) -> Result<(), String> {
-    let mut reflector = Reflector::new(
-        cluster.clone(),
-        api_type.clone(),
-        scope.clone(),
-        Selectors::default(),
-        ReflectorOptions::default(),
-        None,
-        0,
-    );
-    let mut tries = 0;
-    loop {
-        match reflector.next().await {
-            Event::Applied(object) => see(object),
-            Event::Complete { .. } => return Ok(()),
-            Event::Unknown { cause, reason } => {
-                tries += 1;
-                if cause.is_blind_spot() || tries >= TRIES {
-                    return Err(format!("{}: {reason}", Cause::as_str(cause)));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What may pass in a moment gets this many tries.
-const TRIES: u32 = 3;

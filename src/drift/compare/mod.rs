@@ -3,6 +3,26 @@
 //! Pure. In go what is desired, the same with defaults, and what is live (all after the filter); out
 //! come [`Difference`]s, the smallest places that differ: a scalar, an empty object, an atomic list,
 //! or an element of a map-like list or set that only one side has.
+//!
+//! ```text
+//! desired ──defaults──▶ defaulted ─┐
+//! desired ─────────────────────────┼─ walk (lists, scalars, absent) ──▶ Differences
+//! live ────────────────────────────┘
+//! ```
+
+mod absent;
+mod duration;
+mod lists;
+mod metadata;
+mod places;
+mod quantity;
+mod scalars;
+mod walk;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
 
 use serde_json::Value;
 
@@ -10,6 +30,8 @@ use super::defaults::Tables;
 use super::schema::Node;
 use crate::filter::FieldPath;
 use crate::object::Step;
+
+pub use places::{covers, covers_path, path_of};
 
 /// The two sides.
 #[derive(Clone, Copy)]
@@ -38,7 +60,7 @@ pub enum Relation {
 }
 
 /// One place that differs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Difference {
     /// Where, with list elements by their keys.
     pub path: FieldPath,
@@ -54,7 +76,25 @@ pub struct Difference {
     pub live_at: Vec<Step>,
 }
 
+/// Place and relation alone: the values may be a Secret's, and debug output ends in logs.
+impl std::fmt::Debug for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Difference({:?} {})", self.relation, self.path)
+    }
+}
+
 /// Compares two objects of one kind; in the order of paths.
-pub fn compare(_sides: Sides<'_>) -> Vec<Difference> {
-    Vec::new()
+///
+/// What is never compared: `apiVersion`, `kind`, `status`, the metadata that the server writes, and
+/// `ownerReferences` that only live has. Something that is no object has no fields, and differs in
+/// none.
+pub fn compare(sides: Sides<'_>) -> Vec<Difference> {
+    // By far the most common case, and much cheaper than defaults.
+    if sides.desired == sides.live {
+        return Vec::new();
+    }
+    let defaulted = sides.tables.defaulted(sides.desired, sides.schema);
+    let mut walker = walk::Walker::new(*sides.tables);
+    walker.object(sides.desired, &defaulted, sides.live, sides.schema);
+    walker.finish()
 }

@@ -1,15 +1,39 @@
 //! The desired side: where it comes from, and how Kubernetes reads it.
+//!
+//! In goes a [`Source`], out comes a [`Desired`]: what could not be read is a [`Problem`] in it, and
+//! the rest is there all the same.
 
+pub mod auto;
+
+mod fetch;
+mod files;
+mod git;
+mod read;
+mod render;
+mod secrets;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::accept::Ignore;
+use crate::canonical;
 use crate::object::Step;
 use crate::owners::FieldWriter;
 
+pub use fetch::{RenderContext, read_source};
+pub use git::{GitAccess, GitError, Revision};
+pub use read::{Read, read};
+pub use render::RenderError;
+pub use secrets::is_encrypted;
+pub use source::{GitPlace, HelmOptions, Source, SourceError, SourceKind, Tree};
+
 /// One object that is desired.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Manifest {
     /// The object: scalars as Kubernetes reads them, `stringData` folded into `data`.
     pub value: Value,
@@ -17,17 +41,94 @@ pub struct Manifest {
     pub file: Arc<str>,
     /// 1-based line of the file that it starts on.
     pub line: usize,
-    /// The file's text, for the lines of single fields; `None` where there is no text.
+    /// The text that it stands in, of the file or a part of it, for the lines of single fields;
+    /// `None` where there is no text.
     pub text: Option<Arc<str>>,
+    /// 1-based line of the file that `text` begins on.
+    pub first_line: usize,
+    /// Where in the text's first document it stands, if it is an element of a List.
+    pub within: Vec<Step>,
     /// Its values are encrypted or made elsewhere: only keys can be compared. Why, for a report.
     pub keys_only: Option<&'static str>,
+    /// With `keys_only`: there are more keys than it has, and which ones is not known.
+    pub keys_unknown: bool,
 }
 
 impl Manifest {
-    /// The 1-based line of a place, or of the nearest one around it. Reads the text again: for few
-    /// places.
-    pub fn line_of(&self, _at: &[Step]) -> usize {
-        self.line
+    /// A manifest without text: every place in it is on the line that it starts on.
+    pub fn new(value: Value, file: Arc<str>, line: usize) -> Self {
+        Self {
+            value,
+            file,
+            line,
+            text: None,
+            first_line: 1,
+            within: Vec::new(),
+            keys_only: None,
+            keys_unknown: false,
+        }
+    }
+
+    /// Which object it is, as written; `None` without a name.
+    pub fn identity(&self) -> Option<Identity> {
+        Identity::of(&self.value)
+    }
+
+    /// The 1-based line of a place, or of the nearest one around it. Reads the text again: of many
+    /// places of one object, ask [`Manifest::lines`].
+    pub fn line_of(&self, at: &[Step]) -> usize {
+        self.lines().of(at)
+    }
+
+    /// The lines of its places.
+    pub fn lines(&self) -> ManifestLines<'_> {
+        ManifestLines {
+            manifest: self,
+            places: self.text.as_deref().map(canonical::Places::read),
+        }
+    }
+}
+
+/// The lines of a manifest's places: the text is read once.
+pub struct ManifestLines<'m> {
+    manifest: &'m Manifest,
+    places: Option<canonical::Places<'m>>,
+}
+
+impl ManifestLines<'_> {
+    /// The 1-based line of a place, or of the nearest one around it.
+    pub fn of(&self, at: &[Step]) -> usize {
+        let manifest = self.manifest;
+        let within = manifest.within.len();
+        let line_of = |at: &[Step]| {
+            let mut steps = manifest.within.clone();
+            steps.extend_from_slice(at);
+            let found = self.places.as_ref()?.line_of(&steps);
+            found.filter(|found| found.steps >= within)
+        };
+        let mut found = line_of(at);
+        // What was folded into a Secret's `data` may stand in its `stringData`, which wins.
+        if let [Step::Key(first), rest @ ..] = at
+            && &**first == "data"
+            && manifest.value.get("kind").and_then(Value::as_str) == Some("Secret")
+        {
+            let folded = [&[Step::Key("stringData".into())], rest].concat();
+            let other = line_of(&folded).filter(|found| found.steps > within + 1);
+            found = other.or(found);
+        }
+        found.map_or(manifest.line, |found| manifest.first_line + found.line - 1)
+    }
+}
+
+/// Without what the object holds: it may be a Secret.
+impl fmt::Debug for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Manifest")
+            .field("object", &self.identity())
+            .field("file", &self.file)
+            .field("line", &self.line)
+            .field("keys_only", &self.keys_only)
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,6 +156,28 @@ pub struct Identity {
     pub namespace: Option<Box<str>>,
     /// Name.
     pub name: Box<str>,
+}
+
+impl Identity {
+    /// Which object a value is, as it says itself; `None` without a kind or name.
+    pub fn of(value: &Value) -> Option<Self> {
+        let text = |place: Option<&Value>| {
+            let text = place.and_then(Value::as_str).unwrap_or_default();
+            (!text.is_empty()).then(|| Box::<str>::from(text))
+        };
+        let metadata = value.get("metadata");
+        let of_metadata = |name: &str| text(metadata.and_then(|metadata| metadata.get(name)));
+        let version = value.get("apiVersion").and_then(Value::as_str)?;
+        Some(Self {
+            group: version
+                .split_once('/')
+                .map_or("", |(group, _)| group)
+                .into(),
+            kind: text(value.get("kind"))?,
+            namespace: of_metadata("namespace"),
+            name: of_metadata("name")?,
+        })
+    }
 }
 
 /// What one source desires.

@@ -1,4 +1,10 @@
 //! The live side: the cluster, or a mirror alone.
+//!
+//! Both come as recorded files with their sidecar files and the cluster's facts, so that what is
+//! said of a mirror is what would be said of its cluster. Pure: somebody else reads them.
+
+mod assemble;
+mod facts;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +16,9 @@ use super::report::LiveInfo;
 use super::schema::Schemas;
 use crate::filter::Rules;
 use crate::owners::{Shape, Times};
+
+pub use assemble::{AssembleError, RecordedFile, assemble, object_of};
+pub use facts::{ClusterFacts, CoverageFacts, Facts, FactsError, KindFact};
 
 /// One live object, after the filter.
 #[derive(Clone, Debug)]
@@ -60,6 +69,8 @@ pub enum Coverage {
 pub struct Live {
     /// What the report says of it.
     pub info: LiveInfo,
+    /// When it was so, RFC 3339 UTC; `None` where nobody knows.
+    pub as_of: Option<String>,
     /// The objects.
     pub objects: BTreeMap<Identity, LiveObject>,
     /// What is served, by group and kind.
@@ -74,4 +85,6 @@ pub struct Live {
     pub namespaces: Vec<String>,
     /// What is not known beyond types: each makes the report incomplete.
     pub blind_spots: Vec<String>,
+    /// What should be looked at.
+    pub warnings: Vec<String>,
 }

@@ -1,4 +1,24 @@
 //! The report of a comparison, and its renderings. Pure.
+//!
+//! A rendering is a function of the report and [`Options`]. What a cluster or a repository says is
+//! hostile: every rendering makes it harmless for where it is shown. Values of a field that is
+//! [`secret`](FieldReport::secret) are in none of them, whatever the field holds.
+
+mod escape;
+pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod sarif;
+mod tell;
+pub mod text;
+mod values;
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -216,6 +236,48 @@ pub struct FieldReport {
     pub rule: Option<String>,
     /// 1-based line in the object's file.
     pub line: Option<usize>,
+}
+
+/// Which side of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// What is desired.
+    Desired,
+    /// What is live.
+    Live,
+}
+
+impl FieldReport {
+    /// A value that may be shown; `None` where there is none, or it is secret.
+    pub fn value(&self, side: Side) -> Option<&Value> {
+        let value = match side {
+            Side::Desired => self.desired.as_ref(),
+            Side::Live => self.live.as_ref(),
+        };
+        value.filter(|_| !self.secret)
+    }
+}
+
+/// What a rendering shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// With terminal colours; text alone.
+    pub color: bool,
+    /// Columns that a line should not exceed; text alone.
+    pub width: usize,
+    /// What rules hide is listed, not just counted.
+    pub show_ignored: bool,
+}
+
+impl Default for Options {
+    /// For a pipe.
+    fn default() -> Self {
+        Self {
+            color: false,
+            width: 120,
+            show_ignored: false,
+        }
+    }
 }
 
 /// How much one rule hid.

@@ -9,6 +9,23 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod crd;
+mod openapi;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+pub use crd::from_crd;
+pub use openapi::from_openapi;
+
+/// Why there is no schema.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// What the server sent for `/openapi/v3` cannot be read.
+    #[error("not an OpenAPI v3 document; is the server behind a proxy that answers itself?")]
+    NotOpenApi(#[source] serde_json::Error),
+}
+
 /// Named types and the kinds that they are the types of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -45,8 +62,10 @@ pub struct Type {
     /// An object or map that is replaced as a whole (`x-kubernetes-map-type: atomic`).
     #[serde(rename = "a", skip_serializing_if = "std::ops::Not::not")]
     pub atomic: bool,
-    /// The default that the schema publishes. Of built-in types only zero values are published.
+    /// The default that the schema publishes. Of built-in types hardly
+    /// more than zero values are published.
     #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "raw::null_too")]
     pub default: Option<Value>,
     /// Null is a value.
     #[serde(rename = "n", skip_serializing_if = "std::ops::Not::not")]
@@ -54,6 +73,17 @@ pub struct Type {
     /// Unknown fields are kept (`x-kubernetes-preserve-unknown-fields`).
     #[serde(rename = "o", skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,
+}
+
+impl Type {
+    /// Adds the names that it refers to, at any depth, to `names`.
+    fn references(&self, names: &mut std::collections::BTreeSet<Box<str>>) {
+        names.extend(self.reference.clone());
+        let parts = self.values.iter().chain(&self.items).map(|part| &**part);
+        for part in self.fields.values().chain(parts) {
+            part.references(names);
+        }
+    }
 }
 
 /// What a type's values are.

@@ -34,7 +34,32 @@ fn new_commit() -> Commit {
         name: CURSOR.to_owned(),
         body: b"1".to_vec(),
     }];
+    let owners = SidecarBlobs {
+        owners: BlobId::of(b"web\n"),
+        times: Some(BlobId::of(b"new\n")),
+    };
+    commit.sidecar = Some(SidecarChanges {
+        objects: vec![
+            ("namespaces/shop/services/web.yaml".into(), Some(owners)),
+            ("cluster/nodes/b.yaml".into(), None),
+        ],
+        facts: vec![("coverage.json".to_owned(), Some(b"{}".to_vec()))],
+        message: "owners".to_owned(),
+    });
     commit
+}
+
+/// The commit of the mirror that the newest commit of the sidecar belongs to.
+fn side_of(path: &Path) -> Option<CommitId> {
+    let options = SnapshotOptions {
+        path: path.to_owned(),
+        reference: "refs/heads/main".to_owned(),
+        prefix: Prefix::default(),
+    };
+    let sidecar = Sidecar::open(&options, SIDECAR_REFS).unwrap()?;
+    sidecar.for_each(|_, _, _| {}).unwrap();
+    sidecar.facts().unwrap();
+    Some(sidecar.mirror_commit_id())
 }
 
 /// Runs [`child`] in a process of its own.
@@ -100,6 +125,9 @@ fn a_crash_leaves_the_old_or_the_new_head() {
         let cursor = mirror.attached(CURSOR).unwrap();
         assert_eq!(cursor.is_some(), moved);
         assert!(cursor.is_none_or(|cursor| cursor.commit_id == head.commit_id));
+        // Both or neither: nothing ends between the two refs here.
+        assert_eq!(side_of(&path), moved.then_some(head.commit_id), "{step:?}");
+        assert_eq!(mirror.sidecar_in_step(), moved);
         let left: Vec<_> = everything(&path)
             .into_iter()
             .map(|(path, _)| path.to_string_lossy().into_owned())
@@ -115,7 +143,39 @@ fn a_crash_leaves_the_old_or_the_new_head() {
         assert_eq!(*new_tree.get_or_insert(tree), tree);
         fsck(&path);
         assert_eq!(git(&path, &["rev-list", "--count", "main"]), "2");
+        let chain = git(&path, &["rev-list", "--count", "refs/strandline/owners"]);
+        assert_eq!((chain.as_str(), mirror.sidecar_in_step()), ("1", true));
     }
+}
+
+/// The branch is moved first: an end between the two refs leaves a sidecar that names another
+/// commit, which is noticed, and mended without a commit of the branch.
+#[test]
+fn an_end_between_the_two_refs_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.git");
+    let mut mirror = open(&path);
+    write(&mut mirror, &OLD).unwrap();
+    stage(&mut mirror, &NEW).unwrap();
+    mirror.commit(&new_commit()).unwrap().unwrap();
+    let owners = "refs/strandline/owners";
+    let before = git(&path, &["rev-parse", owners]);
+    let mut third = commit(&[("cluster/nodes/c.yaml", Some("c\n"))]);
+    third.sidecar = Some(SidecarChanges::default());
+    stage(&mut mirror, &[("", Some("c\n"))]).unwrap();
+    mirror.commit(&third).unwrap().unwrap();
+    assert!(mirror.sidecar_in_step());
+    drop(mirror);
+    git(&path, &["update-ref", owners, &before]);
+
+    let mut mirror = open(&path);
+    assert!(!mirror.sidecar_in_step());
+    assert_ne!(side_of(&path), mirror.head().map(|head| head.commit_id));
+    let mended = mirror.commit(&third).unwrap().unwrap();
+    assert!(mended.in_step && !mended.branch_moved);
+    assert_eq!(side_of(&path), Some(mended.commit_id));
+    assert_eq!(mirror.commit(&third).unwrap(), None);
+    fsck(&path);
 }
 
 #[test]
@@ -154,6 +214,8 @@ fn a_step_that_fails_can_be_repeated() {
             mirror.commit(&new_commit()).unwrap().unwrap();
         }
         assert_eq!(git(&path, &["rev-list", "--count", "main"]), "2");
+        assert!(mirror.sidecar_in_step());
+        assert_eq!(side_of(&path), mirror.head().map(|head| head.commit_id));
         let read = |name| mirror.read_file(name).unwrap();
         for (name, text) in NEW {
             assert_eq!(read(name).as_deref(), text.map(str::as_bytes));

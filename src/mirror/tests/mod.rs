@@ -3,6 +3,7 @@
 mod crash;
 mod history;
 mod index;
+mod sidecar;
 mod writing;
 
 use std::path::Path;

@@ -91,6 +91,7 @@ fn staged(key: ObjectKey, text: &str) -> Staged {
 mod autoscale;
 mod damping;
 mod sealing;
+mod sidecar;
 
 /// A recorder, its clock, and what it asked for.
 struct Rig {

@@ -1,0 +1,184 @@
+//! `strandline drift`.
+
+mod cluster;
+mod mirror;
+mod print;
+mod sources;
+mod store;
+
+use std::fs;
+use std::sync::Arc;
+
+use tracing::info;
+
+use super::output::Output;
+use super::rules::Ruling;
+use super::{Exit, Failure, folder, session};
+use crate::cluster::{Cluster, ConnectOptions};
+use crate::config::{DriftArgs, DriftSettings, LiveSide, Place};
+use crate::drift::defaults::Tables;
+use crate::drift::desired::Source;
+use crate::drift::evaluate::{Question, evaluate};
+use crate::drift::live::Live;
+use crate::drift::report::Report;
+use crate::filter::{DigestKey, LabelSelector};
+use crate::mirror::SnapshotOptions;
+use crate::owners::Deployers;
+use crate::remote::{Depth, FETCHED};
+use crate::telemetry::clock;
+
+/// The newest tables of defaults that there are.
+const NEWEST_MINOR: u32 = 36;
+
+/// Both sides are read, compared, and reported.
+pub(super) async fn run(args: &DriftArgs, output: &Output) -> Result<Exit, Failure> {
+    let settings = DriftSettings::new(args)?;
+    let sources = Source::parse_all(&settings.desired)?;
+    let selector = settings
+        .selector
+        .as_deref()
+        .map(LabelSelector::parse)
+        .transpose()?;
+    let digest_key = settings.digest_key_file.as_deref().map(session::read_key);
+    let digest_key = digest_key.transpose()?.map(Arc::new);
+    let run = Run {
+        settings,
+        sources,
+        selector,
+        digest_key,
+    };
+    let mut report = run.compare(output).await?;
+    if let Some(settle) = run.settings.settle
+        && print::exit_code(&report, &run.settings.fail_on) == Exit::Drift
+    {
+        info!(?settle, "drift was found: it is looked at again");
+        tokio::time::sleep(settle).await;
+        report = run.compare(output).await?;
+    }
+    run.print(&report, output)?;
+    Ok(print::exit_code(&report, &run.settings.fail_on))
+}
+
+/// One run's settings, validated.
+struct Run {
+    settings: DriftSettings,
+    sources: Vec<Source>,
+    selector: Option<LabelSelector>,
+    digest_key: Option<Arc<DigestKey>>,
+}
+
+/// The live side, and what else the cluster says.
+struct Seen {
+    live: Live,
+    /// Why it is too old to be believed.
+    stale: Option<String>,
+    /// The cluster, where one is asked.
+    cluster: Option<Cluster>,
+}
+
+impl Run {
+    async fn compare(&self, output: &Output) -> Result<Report, Failure> {
+        let seen = self.live(output).await?;
+        let desired = sources::read(self, &seen).await?;
+        let settings = &self.settings;
+        let deployers = Deployers {
+            extra: settings.deployers.clone(),
+            managers: sources::managers(settings.managers.as_deref())?,
+        };
+        let minor = settings.defaults.or(seen.live.minor);
+        let tables = Tables::of(minor.unwrap_or(NEWEST_MINOR));
+        let mut report = evaluate(Question {
+            live: &seen.live,
+            desired: &desired.sources,
+            ignores: &desired.ignores,
+            deployers: &deployers,
+            digest_key: self.digest_key.as_deref(),
+            tables: &tables,
+            namespaces: &settings.namespaces,
+            selector: self.selector.as_ref(),
+            stale: seen.stale.as_deref(),
+            show_in_sync: settings.show_in_sync,
+        });
+        report.warnings.extend(desired.warnings);
+        Ok(report)
+    }
+
+    async fn live(&self, output: &Output) -> Result<Seen, Failure> {
+        let settings = &self.settings;
+        match &settings.live {
+            LiveSide::Cluster {
+                kubeconfig,
+                search,
+                context,
+            } => {
+                let cluster = Cluster::connect(&ConnectOptions {
+                    kubeconfig: kubeconfig.clone(),
+                    search_path: search.clone(),
+                    context: context.clone(),
+                })
+                .await?;
+                let ruling = Ruling::read(&settings.rules)?;
+                let key = self.digest_key.as_ref();
+                let live = cluster::read(&cluster, settings, &ruling, key, output).await?;
+                Ok(Seen {
+                    live,
+                    stale: None,
+                    cluster: Some(cluster),
+                })
+            }
+            LiveSide::Mirror {
+                place,
+                branch,
+                credentials,
+            } => {
+                let opened = match place {
+                    Place::Path(path) => mirror::at_path(path, settings, branch),
+                    Place::Url(url) => {
+                        let wanted = folder::Fetch {
+                            url,
+                            branch,
+                            prefix: &settings.prefix,
+                            credentials,
+                            depth: Depth::Newest,
+                        };
+                        let fetched = folder::fetch(&wanted, &settings.temporary).await?;
+                        mirror::Opened {
+                            options: SnapshotOptions {
+                                path: fetched.repository(),
+                                reference: FETCHED.to_owned(),
+                                prefix: settings.prefix.clone(),
+                            },
+                            shown: format!("{url}#{branch}"),
+                            fetched: Some(fetched),
+                        }
+                    }
+                };
+                let settings = settings.clone();
+                let read = tokio::task::spawn_blocking(move || {
+                    mirror::read(&opened, &settings, clock::now())
+                });
+                let mirror::Read { live, stale } = read.await??;
+                Ok(Seen {
+                    live,
+                    stale,
+                    cluster: None,
+                })
+            }
+        }
+    }
+
+    fn print(&self, report: &Report, output: &Output) -> Result<(), Failure> {
+        let settings = &self.settings;
+        let text = print::render(
+            report,
+            output.format(),
+            &output.report_options(settings.show_ignored),
+        );
+        match &settings.output_file {
+            None => output.bytes(text.as_bytes()),
+            Some(path) => fs::write(path, text)
+                .map_err(|source| format!("{} cannot be written: {source}", path.display()))?,
+        }
+        Ok(())
+    }
+}

@@ -1,1 +1,0 @@
-//! From two sides to one report. Pure.

@@ -1,0 +1,464 @@
+//! From two sides to one report. Pure.
+//!
+//! An [`Evaluator`] is made once for the desired side and judges objects one by one, so that a
+//! recorder can judge again what a change touched, and nothing else.
+
+mod desired_side;
+mod extra;
+mod fields;
+mod tally;
+mod temporary;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::accept::Ignore;
+use super::defaults::Tables;
+use super::desired::{Desired, Identity, Manifest};
+use super::live::{Coverage, Live, LiveObject, ServedKind};
+use super::report::{FieldClass, FieldReport, ObjectClass, ObjectReport, Report};
+use crate::filter::{DigestKey, LabelSelector, TypePlan, TypeRules};
+use crate::object::{ApiType, ObjectKey};
+use crate::owners::Deployers;
+
+use std::sync::Arc;
+
+pub use tally::Tally;
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The live side, without its objects.
+    pub live: &'a Live,
+    /// The desired side.
+    pub desired: &'a [Desired],
+    /// Rules of the user that hide differences.
+    pub ignores: &'a [Ignore],
+    /// Who deploys.
+    pub deployers: &'a Deployers,
+    /// The key that the live side's digests are made with; without it values of Secrets are not
+    /// compared.
+    pub digest_key: Option<&'a DigestKey>,
+    /// What the server adds.
+    pub tables: &'a Tables,
+    /// These namespaces alone; all, and what lies in none, where it is empty.
+    pub namespaces: &'a [String],
+    /// Objects with these labels alone, on whichever side.
+    pub selector: Option<&'a LabelSelector>,
+    /// Why the live side is too old to say anything of now.
+    pub stale: Option<&'a str>,
+    /// Objects that are in sync are listed too.
+    pub show_in_sync: bool,
+}
+
+/// Where a manifest is: its source, and its place there.
+type Place = (usize, usize);
+
+/// What became of one object, and what it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judged {
+    /// Its part of the report.
+    pub report: ObjectReport,
+    /// Differences that rules hide: the rule's name.
+    pub ignored_by: Vec<String>,
+    /// Values of a Secret that were not compared.
+    pub not_compared: usize,
+    /// It is live, and some source could declare it.
+    pub declarable: bool,
+    /// A source declares it, and it is live.
+    pub known: bool,
+}
+
+/// Judges objects against one desired side.
+pub struct Evaluator<'a> {
+    question: Question<'a>,
+    /// Where each object is declared.
+    declared: BTreeMap<Identity, Vec<Place>>,
+    /// What will be applied next, where that is another revision.
+    heads: BTreeMap<Identity, Place>,
+    /// Objects of which no more is known than that a source owns them.
+    owned: BTreeMap<Identity, usize>,
+    /// Objects that could not be read, and why.
+    broken: BTreeMap<Identity, (usize, String)>,
+    /// Why a live object that no source declares may be declared all the same.
+    unread: Option<String>,
+    types: HashMap<(Box<str>, Box<str>), Known>,
+}
+
+/// A kind, ready to be compared.
+struct Known {
+    api_type: Arc<ApiType>,
+    rules: Option<Box<TypeRules>>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Takes in the desired side.
+    pub fn new(question: Question<'a>) -> Self {
+        let mut evaluator = Self {
+            question,
+            declared: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            broken: BTreeMap::new(),
+            unread: None,
+            types: HashMap::new(),
+        };
+        for kind in question.live.kinds.values() {
+            evaluator.learn(kind);
+        }
+        for (source, desired) in question.desired.iter().enumerate() {
+            for (at, manifest) in desired.manifests.iter().enumerate() {
+                if let Some(identity) = evaluator.identity(desired, manifest) {
+                    let places = evaluator.declared.entry(identity).or_default();
+                    places.push((source, at));
+                }
+            }
+            for (at, manifest) in desired.head.iter().flatten().enumerate() {
+                if let Some(identity) = evaluator.identity(desired, manifest) {
+                    evaluator.heads.insert(identity, (source, at));
+                }
+            }
+            for problem in &desired.problems {
+                if let Some(object) = &problem.object {
+                    let reason = problem.reason.clone();
+                    evaluator.broken.insert(object.clone(), (source, reason));
+                } else if evaluator.unread.is_none() {
+                    evaluator.unread = Some(format!(
+                        "it may be declared in {}, of which not all could be read",
+                        desired.name
+                    ));
+                }
+            }
+            let owned = desired.owned.iter().cloned();
+            evaluator
+                .owned
+                .extend(owned.map(|identity| (identity, source)));
+        }
+        evaluator
+    }
+
+    fn learn(&mut self, kind: &ServedKind) {
+        let Some(version) = kind.versions.first() else {
+            return;
+        };
+        let api_type = Arc::new(ApiType {
+            group: kind.group.clone(),
+            version: version.clone(),
+            resource: kind.resource.clone(),
+            kind: kind.kind.clone(),
+            namespaced: kind.namespaced,
+        });
+        let rules = match self.question.live.rules.plan(&api_type) {
+            TypePlan::Watched(rules) => Some(rules),
+            TypePlan::Dropped { .. } => None,
+        };
+        let name = (kind.group.clone(), kind.kind.clone());
+        self.types.insert(name, Known { api_type, rules });
+    }
+
+    /// Which object a manifest is: a namespaced one without a namespace lies in its source's, a
+    /// cluster-scoped one in none.
+    fn identity(&self, desired: &Desired, manifest: &Manifest) -> Option<Identity> {
+        let (group, _) = group_version(manifest);
+        let kind = manifest.value.get("kind")?.as_str()?;
+        let metadata = manifest.value.get("metadata")?;
+        let name = metadata.get("name")?.as_str()?;
+        let named = metadata
+            .get("namespace")
+            .and_then(|namespace| namespace.as_str())
+            .filter(|namespace| !namespace.is_empty());
+        let served = self.question.live.kinds.get(&(group.into(), kind.into()));
+        let namespaced = served.map_or(named.is_some(), |kind| kind.namespaced);
+        let namespace = namespaced.then(|| {
+            named
+                .or(desired.namespace.as_deref())
+                .unwrap_or("default")
+                .into()
+        });
+        Some(Identity {
+            group: group.into(),
+            kind: kind.into(),
+            namespace,
+            name: name.into(),
+        })
+    }
+
+    /// Every object that some source declares or owns.
+    pub fn declared(&self) -> BTreeSet<&Identity> {
+        let owned = self.owned.keys().chain(self.broken.keys());
+        self.declared
+            .keys()
+            .chain(self.heads.keys())
+            .chain(owned)
+            .collect()
+    }
+
+    /// Judges one object; `None` where it is out of the question: in another namespace, without
+    /// the labels, or live and nobody's business.
+    pub fn judge(&self, identity: &Identity, live: Option<&LiveObject>) -> Option<Judged> {
+        if !self.is_asked(identity, live) {
+            return None;
+        }
+        let places = self.declared.get(identity).map_or(&[][..], Vec::as_slice);
+        let judged = match places {
+            [] => self.undeclared(identity, live)?,
+            [place] => self.declared_once(identity, *place, live),
+            [first, rest @ ..] => {
+                let value = |place: &Place| &self.manifest(*place).value;
+                let same = |place: &&Place| place.0 == first.0 && value(place) == value(first);
+                if rest.iter().all(|place| same(&place)) {
+                    self.declared_once(identity, *first, live)
+                } else {
+                    let names: Vec<_> =
+                        places.iter().map(|place| self.place_name(*place)).collect();
+                    let reason = format!("declared twice: {}", names.join(", "));
+                    self.unknown(identity, Some(*first), live, reason)
+                }
+            }
+        };
+        Some(judged)
+    }
+
+    fn manifest(&self, (source, at): Place) -> &'a Manifest {
+        &self.question.desired[source].manifests[at]
+    }
+
+    fn place_name(&self, place: Place) -> String {
+        let manifest = self.manifest(place);
+        let source = &self.question.desired[place.0].name;
+        format!("{source} ({}:{})", manifest.file, manifest.line)
+    }
+
+    fn is_asked(&self, identity: &Identity, live: Option<&LiveObject>) -> bool {
+        let namespaces = [self.question.namespaces, &self.question.live.namespaces];
+        let inside = namespaces.iter().all(|asked| {
+            asked.is_empty()
+                || identity
+                    .namespace
+                    .as_deref()
+                    .is_some_and(|namespace| asked.iter().any(|one| one == namespace))
+        });
+        let labelled = self.question.selector.is_none_or(|selector| {
+            let live = live.map(|live| &*live.value);
+            let places = self.declared.get(identity).into_iter().flatten();
+            places
+                .map(|place| &self.manifest(*place).value)
+                .chain(live)
+                .any(|object| selector.matches(object.pointer("/metadata/labels")))
+        });
+        inside && labelled
+    }
+
+    fn undeclared(&self, identity: &Identity, live: Option<&LiveObject>) -> Option<Judged> {
+        if let Some((source, reason)) = self.broken.get(identity) {
+            let mut judged = self.unknown(identity, None, live, reason.clone());
+            judged.report.source = Some(self.question.desired[*source].name.clone());
+            return Some(judged);
+        }
+        if let Some(place) = self.heads.get(identity) {
+            return Some(self.only_in_head(identity, *place, live));
+        }
+        let live = live?;
+        if let Some(source) = self.owned.get(identity) {
+            let desired = &self.question.desired[*source];
+            let why = desired.problems.first().map_or_else(
+                || "its manifest is not known".to_owned(),
+                |problem| problem.reason.clone(),
+            );
+            let mut judged = self.unknown(identity, None, Some(live), why);
+            judged.report.source = Some(desired.name.clone());
+            judged.known = true;
+            return Some(judged);
+        }
+        self.extra(identity, live)
+    }
+
+    fn declared_once(
+        &self,
+        identity: &Identity,
+        place: Place,
+        live: Option<&LiveObject>,
+    ) -> Judged {
+        if let Some(reason) = self.unreadable(identity) {
+            return self.unknown(identity, Some(place), live, reason);
+        }
+        match live {
+            None => self.not_live(identity, place),
+            Some(live) => self.compared(identity, place, live),
+        }
+    }
+
+    /// Why nothing can be said of objects of the kind.
+    fn unreadable(&self, identity: &Identity) -> Option<String> {
+        let name = (identity.group.clone(), identity.kind.clone());
+        match self.question.live.kinds.get(&name) {
+            Some(kind) => match &kind.coverage {
+                Coverage::Complete => None,
+                Coverage::Dropped(rule) => Some(format!("not recorded (rule {rule})")),
+                Coverage::Unknown(why) => Some(format!("its type could not be read: {why}")),
+            },
+            None if self.is_defined(identity) => None,
+            None => Some(format!(
+                "the server does not serve kind {} of {}",
+                identity.kind,
+                if identity.group.is_empty() {
+                    "the core group"
+                } else {
+                    &identity.group
+                }
+            )),
+        }
+    }
+
+    /// Whether some source declares the CRD of a kind that is not served.
+    fn is_defined(&self, identity: &Identity) -> bool {
+        self.question
+            .desired
+            .iter()
+            .flat_map(|desired| &desired.manifests)
+            .any(|manifest| {
+                let spec = |pointer: &str| manifest.value.pointer(pointer).and_then(|v| v.as_str());
+                manifest.value.get("kind").and_then(|kind| kind.as_str())
+                    == Some("CustomResourceDefinition")
+                    && spec("/spec/group") == Some(&identity.group)
+                    && spec("/spec/names/kind") == Some(&identity.kind)
+            })
+    }
+
+    fn not_live(&self, identity: &Identity, place: Place) -> Judged {
+        let manifest = self.manifest(place);
+        if let Some(rule) = self.drops(identity, manifest) {
+            let reason = format!("not recorded (rule {rule})");
+            return self.unknown(identity, Some(place), None, reason);
+        }
+        let mut report = self.report_of(identity, Some(place), None, ObjectClass::Missing);
+        let mut ignored_by = Vec::new();
+        if let Some(rule) = self.ignored_whole(identity, place.0, Some(&manifest.value)) {
+            report.class = ObjectClass::Ignored;
+            report.reason = Some(format!("missing; {rule}"));
+            ignored_by.push(rule);
+        }
+        Judged {
+            report,
+            ignored_by,
+            not_compared: 0,
+            declarable: false,
+            known: false,
+        }
+    }
+
+    fn unknown(
+        &self,
+        identity: &Identity,
+        place: Option<Place>,
+        live: Option<&LiveObject>,
+        reason: String,
+    ) -> Judged {
+        let mut report = self.report_of(identity, place, live, ObjectClass::Unknown);
+        report.reason = Some(reason);
+        Judged {
+            report,
+            ignored_by: Vec::new(),
+            not_compared: 0,
+            declarable: live.is_some(),
+            known: place.is_some() && live.is_some(),
+        }
+    }
+
+    fn report_of(
+        &self,
+        identity: &Identity,
+        place: Option<Place>,
+        live: Option<&LiveObject>,
+        class: ObjectClass,
+    ) -> ObjectReport {
+        let manifest = place.map(|place| self.manifest(place));
+        let version = match (manifest, live) {
+            (Some(manifest), _) => group_version(manifest).1.to_owned(),
+            (None, Some(live)) => live.version.to_string(),
+            (None, None) => String::new(),
+        };
+        let mut marks = Vec::new();
+        if live.is_some_and(|live| live.shape.terminating) {
+            marks.push("terminating".to_owned());
+        }
+        if live.is_some_and(|live| live.rolling_out) {
+            marks.push("rolling out".to_owned());
+        }
+        ObjectReport {
+            group: identity.group.to_string(),
+            version,
+            kind: identity.kind.to_string(),
+            namespace: identity.namespace.as_deref().map(str::to_owned),
+            name: identity.name.to_string(),
+            class,
+            source: place.map(|(source, _)| self.question.desired[source].name.clone()),
+            file: match (manifest, live) {
+                (Some(manifest), _) => Some(manifest.file.to_string()),
+                (None, live) => live.map(|live| live.path.to_string()),
+            },
+            line: manifest.map(|manifest| manifest.line),
+            fields: Vec::new(),
+            reason: None,
+            marks,
+        }
+    }
+
+    fn key(&self, identity: &Identity) -> Option<(&Known, ObjectKey)> {
+        let name = (identity.group.clone(), identity.kind.clone());
+        let known = self.types.get(&name)?;
+        let key = ObjectKey {
+            api_type: known.api_type.clone(),
+            namespace: identity.namespace.clone(),
+            name: identity.name.clone(),
+        };
+        Some((known, key))
+    }
+}
+
+/// The whole report of a live side with its objects.
+pub fn evaluate(question: Question<'_>) -> Report {
+    let evaluator = Evaluator::new(question);
+    let mut tally = Tally::new(&question);
+    let live = &question.live.objects;
+    let declared = evaluator.declared();
+    let not_live = declared
+        .iter()
+        .copied()
+        .filter(|identity| !live.contains_key(*identity));
+    let all = live
+        .iter()
+        .map(|(identity, object)| (identity, Some(object)))
+        .chain(not_live.map(|identity| (identity, None)));
+    for (identity, object) in all {
+        if let Some(judged) = evaluator.judge(identity, object) {
+            tally.add(judged);
+        }
+    }
+    tally.finish()
+}
+
+/// The class of an object with these fields.
+fn class_of(fields: &[FieldReport]) -> ObjectClass {
+    let any = |classes: &[FieldClass]| fields.iter().any(|field| classes.contains(&field.class));
+    if any(&[
+        FieldClass::Changed,
+        FieldClass::Removed,
+        FieldClass::Added,
+        FieldClass::Dropped,
+    ]) {
+        ObjectClass::Modified
+    } else if any(&[FieldClass::Pending, FieldClass::PendingRemoval]) {
+        ObjectClass::Pending
+    } else if fields.is_empty() {
+        ObjectClass::InSync
+    } else {
+        ObjectClass::Ignored
+    }
+}
+
+/// Group and version of a manifest.
+fn group_version(manifest: &Manifest) -> (&str, &str) {
+    let api_version = manifest.value.get("apiVersion").and_then(|v| v.as_str());
+    let api_version = api_version.unwrap_or_default();
+    api_version.split_once('/').unwrap_or(("", api_version))
+}

@@ -1,0 +1,315 @@
+//! The sidecar's form of a [`Shape`] and its [`Times`]: canonical compact JSON.
+//!
+//! ```text
+//! {"w": [[manager, operation, subresource, apiVersion], …],
+//!  "s": [[writer, …] | [-1, writer, …], …],        marks; -1: last-applied has the place
+//!  "o": owners,  a number: the mark of all below
+//!                {key: owners}, [owners, …]: of a map, of a list
+//!                ["e", mark, owners]: of an element of a list, the element itself aside
+//!  "m": [[path, kind, rule], …], "t": true, "l": true, "u": true, "r": {…}}
+//! ```
+//!
+//! What is empty or false is left out.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::shape::{DEEPEST, FieldWriter, Mark, Mask, MaskKind, Owners, Shape, Times};
+use crate::object::Step;
+
+/// Begins an [`Owners::Element`].
+const ELEMENT: &str = "e";
+
+impl Times {
+    /// Canonical JSON.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.0).unwrap_or_default()
+    }
+
+    /// Reads what [`Times::encode`] wrote; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok().map(Self)
+    }
+}
+
+impl Shape {
+    /// Canonical JSON: equal shapes are equal bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Out(Vec::with_capacity(512));
+        out.byte(b'{');
+        if self.has_last_applied {
+            out.field("l");
+            out.raw("true");
+        }
+        if !self.masks.is_empty() {
+            out.field("m");
+            out.list(&self.masks, Out::mask);
+        }
+        if let Some(owners) = &self.owners {
+            out.field("o");
+            out.owners(owners);
+        }
+        if let Some(reported) = &self.reported {
+            out.field("r");
+            out.raw(&reported.to_string());
+        }
+        if !self.marks.is_empty() {
+            out.field("s");
+            out.list(&self.marks, Out::mark);
+        }
+        for (key, holds) in [("t", self.terminating), ("u", self.unreadable)] {
+            if holds {
+                out.field(key);
+                out.raw("true");
+            }
+        }
+        if !self.writers.is_empty() {
+            out.field("w");
+            out.list(&self.writers, Out::writer);
+        }
+        out.byte(b'}');
+        out.0
+    }
+
+    /// Reads what [`Shape::encode`] wrote; `None` for anything else.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let Value::Object(map) = serde_json::from_slice(bytes).ok()? else {
+            return None;
+        };
+        let mut shape = Self::default();
+        for (key, value) in map {
+            match (key.as_str(), value) {
+                ("w", Value::Array(writers)) => {
+                    shape.writers = writers.iter().map(decode_writer).collect::<Option<_>>()?;
+                }
+                ("s", Value::Array(marks)) => {
+                    shape.marks = marks.iter().map(decode_mark).collect::<Option<_>>()?;
+                }
+                ("o", owners) => shape.owners = Some(decode_owners(owners, 0)?),
+                ("m", Value::Array(masks)) => {
+                    shape.masks = masks.iter().map(decode_mask).collect::<Option<_>>()?;
+                }
+                ("t", Value::Bool(true)) => shape.terminating = true,
+                ("l", Value::Bool(true)) => shape.has_last_applied = true,
+                ("u", Value::Bool(true)) => shape.unreadable = true,
+                ("r", reported @ Value::Object(_)) => shape.reported = Some(reported),
+                _ => return None,
+            }
+        }
+        let count = shape.writers.len();
+        let writers_exist = shape
+            .marks
+            .iter()
+            .all(|mark| mark.writers.is_sorted() && mark.writers.iter().all(|&w| w < count));
+        let marks = shape.marks.len();
+        let marks_exist = shape.owners.as_ref().is_none_or(|o| within(o, marks));
+        (writers_exist && marks_exist).then_some(shape)
+    }
+}
+
+fn within(owners: &Owners, marks: usize) -> bool {
+    match owners {
+        Owners::All(mark) => *mark < marks,
+        Owners::Map(children) => children.values().all(|one| within(one, marks)),
+        Owners::List(elements) => elements.iter().all(|one| within(one, marks)),
+        Owners::Element(mark, below) => *mark < marks && within(below, marks),
+    }
+}
+
+/// Writes JSON without building it first: one shape for each object that is read.
+struct Out(Vec<u8>);
+
+impl Out {
+    fn byte(&mut self, byte: u8) {
+        self.0.push(byte);
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+        if text.bytes().all(plain) {
+            self.byte(b'"');
+            self.raw(text);
+            self.byte(b'"');
+        } else {
+            self.raw(&Value::from(text).to_string());
+        }
+    }
+
+    fn number(&mut self, number: usize) {
+        if let Ok(digit @ 0..=9) = u8::try_from(number) {
+            self.byte(b'0' + digit);
+        } else {
+            self.raw(&number.to_string());
+        }
+    }
+
+    /// A key of the outermost object.
+    fn field(&mut self, key: &str) {
+        if self.0.len() > 1 {
+            self.byte(b',');
+        }
+        self.text(key);
+        self.byte(b':');
+    }
+
+    fn list<T>(&mut self, of: &[T], write: impl Fn(&mut Self, &T)) {
+        self.byte(b'[');
+        for (at, one) in of.iter().enumerate() {
+            if at > 0 {
+                self.byte(b',');
+            }
+            write(self, one);
+        }
+        self.byte(b']');
+    }
+
+    fn writer(&mut self, writer: &FieldWriter) {
+        let texts = [
+            &writer.manager,
+            &writer.operation,
+            &writer.subresource,
+            &writer.api_version,
+        ];
+        self.list(&texts, |out, text| out.text(text));
+    }
+
+    fn mark(&mut self, mark: &Mark) {
+        if !mark.in_last_applied {
+            return self.list(&mark.writers, |out, &writer| out.number(writer));
+        }
+        self.raw("[-1");
+        for &writer in &mark.writers {
+            self.byte(b',');
+            self.number(writer);
+        }
+        self.byte(b']');
+    }
+
+    fn owners(&mut self, owners: &Owners) {
+        match owners {
+            Owners::All(mark) => self.number(*mark),
+            Owners::Map(children) => {
+                self.byte(b'{');
+                for (at, (key, child)) in children.iter().enumerate() {
+                    if at > 0 {
+                        self.byte(b',');
+                    }
+                    self.text(key);
+                    self.byte(b':');
+                    self.owners(child);
+                }
+                self.byte(b'}');
+            }
+            Owners::List(elements) => self.list(elements, Self::owners),
+            Owners::Element(mark, below) => {
+                self.raw("[\"e\",");
+                self.number(*mark);
+                self.byte(b',');
+                self.owners(below);
+                self.byte(b']');
+            }
+        }
+    }
+
+    fn mask(&mut self, mask: &Mask) {
+        self.byte(b'[');
+        self.list(&mask.path, |out, step| match step {
+            Step::Key(key) => out.text(key),
+            Step::Index(index) => out.number(*index),
+        });
+        self.raw(match mask.kind {
+            MaskKind::Pruned => ",\"p\",",
+            MaskKind::Allocated => ",\"a\",",
+            MaskKind::Redacted => ",\"r\",",
+        });
+        self.text(&mask.rule);
+        self.byte(b']');
+    }
+}
+
+fn decode_mark(value: &Value) -> Option<Mark> {
+    let list = value.as_array()?;
+    let in_last_applied = list.first().and_then(Value::as_i64) == Some(-1);
+    Some(Mark {
+        writers: list[usize::from(in_last_applied)..]
+            .iter()
+            .map(index)
+            .collect::<Option<_>>()?,
+        in_last_applied,
+    })
+}
+
+fn decode_owners(value: Value, depth: usize) -> Option<Owners> {
+    if depth > DEEPEST {
+        return None;
+    }
+    Some(match value {
+        Value::Number(_) => Owners::All(index(&value)?),
+        Value::Object(map) if !map.is_empty() => {
+            let child = |(key, child): (String, Value)| {
+                Some((key.into_boxed_str(), decode_owners(child, depth + 1)?))
+            };
+            let children: Option<BTreeMap<_, _>> = map.into_iter().map(child).collect();
+            Owners::Map(children?)
+        }
+        Value::Array(mut list) if list.first().and_then(Value::as_str) == Some(ELEMENT) => {
+            let below = list.pop()?;
+            let [_, mark] = list.as_slice() else {
+                return None;
+            };
+            match decode_owners(below, depth)? {
+                Owners::Element(..) => return None,
+                below => Owners::Element(index(mark)?, Box::new(below)),
+            }
+        }
+        Value::Array(list) if !list.is_empty() => {
+            let elements = list.into_iter();
+            let elements: Option<Vec<_>> = elements.map(|o| decode_owners(o, depth + 1)).collect();
+            Owners::List(elements?)
+        }
+        _ => return None,
+    })
+}
+
+fn decode_mask(value: &Value) -> Option<Mask> {
+    let [path, kind, rule] = value.as_array()?.as_slice() else {
+        return None;
+    };
+    let step = |step: &Value| match step {
+        Value::String(key) => Some(Step::Key(key.as_str().into())),
+        other => index(other).map(Step::Index),
+    };
+    Some(Mask {
+        path: path.as_array()?.iter().map(step).collect::<Option<_>>()?,
+        kind: match kind.as_str()? {
+            "p" => MaskKind::Pruned,
+            "a" => MaskKind::Allocated,
+            "r" => MaskKind::Redacted,
+            _ => return None,
+        },
+        rule: rule.as_str()?.into(),
+    })
+}
+
+fn decode_writer(value: &Value) -> Option<FieldWriter> {
+    let [manager, operation, subresource, api_version] = value.as_array()?.as_slice() else {
+        return None;
+    };
+    Some(FieldWriter {
+        manager: manager.as_str()?.into(),
+        operation: operation.as_str()?.into(),
+        subresource: subresource.as_str()?.into(),
+        api_version: api_version.as_str()?.into(),
+    })
+}
+
+fn index(value: &Value) -> Option<usize> {
+    value
+        .as_u64()
+        .and_then(|number| usize::try_from(number).ok())
+}
