@@ -35,8 +35,6 @@ pub(crate) struct Resource {
     pub(crate) plural: String,
     pub(crate) namespaced: bool,
     pub(crate) subresources: Vec<String>,
-    /// What it can be asked: `get`, `list`, ….
-    verbs: Vec<String>,
 }
 
 /// What the server said.
@@ -107,7 +105,6 @@ impl Api {
                             subresources: subresources
                                 .map(|subresource| text(&subresource["subresource"]))
                                 .collect(),
-                            verbs: list(&resource["verbs"]).map(text).collect(),
                         };
                         self.resources.insert(key, resource);
                     }
@@ -181,21 +178,17 @@ impl Api {
         self.request(method, &path, JSON, content_type, body)
     }
 
-    /// Every object of every type that can be listed, at each group's first version, without those
-    /// whose server is away.
-    pub(crate) fn resources(&self) -> impl Iterator<Item = (Identity, &Resource)> {
-        self.resources
-            .iter()
-            .filter(|(_, resource)| resource.verbs.iter().any(|verb| verb == "list"))
-            .map(|((group, version, kind), resource)| {
-                let id = Identity {
-                    group: group.clone(),
-                    version: version.clone(),
-                    kind: kind.clone(),
-                    ..Identity::default()
-                };
-                (id, resource)
-            })
+    /// Creates an object.
+    pub(crate) fn create(&self, id: &Identity, manager: &str, object: &Value) -> Result<Answer> {
+        let path = collection(id, self.resource(id)?);
+        let path = format!("{path}?fieldManager={manager}");
+        let body = object.to_string().into_bytes();
+        self.request(Method::POST, &path, JSON, JSON, body)
+    }
+
+    /// Deletes an object.
+    pub(crate) fn delete(&self, id: &Identity) -> Result<Answer> {
+        self.request(Method::DELETE, &self.path(id)?, JSON, JSON, Vec::new())
     }
 
     fn request(
@@ -225,7 +218,7 @@ impl Api {
 }
 
 /// The path of the objects beside which this one lies.
-pub(crate) fn collection(id: &Identity, resource: &Resource) -> String {
+fn collection(id: &Identity, resource: &Resource) -> String {
     let head = if id.group.is_empty() {
         format!("/api/{}", id.version)
     } else {

@@ -55,17 +55,10 @@ impl<'p> Bed<'p> {
         let home = tempfile::tempdir().context("a folder for the desired files")?;
         let mut folders = copy_sets(&acid, home.path())?;
         folders.push((BED_SOURCE.to_owned(), reader(home.path())?));
-        for (name, folder) in &folders {
-            let how = if name == BED_SOURCE {
-                How::ServerSide
-            } else {
-                how
-            };
-            let applied = Acid::read(folder)?.apply(plane, how)?;
-            if !applied.refused.is_empty() {
-                let text = format!("{name}: refused: {:?}", applied.refused);
-                return Err(Failure::new(text).into());
-            }
+        let applied = Acid::read(&home.path().join("desired"))?.apply(plane, how)?;
+        if !applied.refused.is_empty() {
+            let text = format!("refused: {:?}", applied.refused);
+            return Err(Failure::new(text).into());
         }
         crate::report(&format!("applied after {:?}", start.elapsed()));
         let api = served(plane, &folders)?;
@@ -134,21 +127,8 @@ impl<'p> Bed<'p> {
     pub(crate) fn reset(&self, id: &Identity, before: &Value) -> Result<()> {
         for _ in 0..2 {
             // A controller may write between the two requests.
-            wait_for(
-                &format!("the reset of {id:?}"),
-                Duration::from_secs(20),
-                || {
-                    let now = self.stored(id)?;
-                    let mut body = before.clone();
-                    body["metadata"]["resourceVersion"] =
-                        now["metadata"]["resourceVersion"].clone();
-                    let answer = self.api.change(id, "", RESET, JSON, &body)?;
-                    if answer.code == 409 {
-                        return Ok(None);
-                    }
-                    answer.success(&format!("the reset of {id:?}")).map(Some)
-                },
-            )?;
+            let what = format!("the reset of {id:?}");
+            wait_for(&what, Duration::from_secs(20), || self.put(id, before))?;
         }
         let now = self.stored(id)?;
         if essence(&now) == essence(before) {
@@ -158,6 +138,46 @@ impl<'p> Bed<'p> {
         pointers(&essence(before), &essence(&now), "", &mut differing);
         let text = format!("{id:?} is not what it was: {differing:?}");
         Err(Failure::new(text))
+    }
+
+    /// One request of a reset; `None` where it has to be made again.
+    fn put(&self, id: &Identity, before: &Value) -> Result<Option<Value>> {
+        let now = self.stored(id)?;
+        let mut body = before.clone();
+        for field in ["uid", "resourceVersion", "creationTimestamp"] {
+            body["metadata"][field] = now["metadata"][field].clone();
+        }
+        for counter in COUNTERS {
+            let now = now["metadata"]["annotations"].get(counter);
+            let annotations = body["metadata"]["annotations"].as_object_mut();
+            if let (Some(now), Some(annotations)) = (now, annotations) {
+                annotations.insert(counter.to_owned(), now.clone());
+            }
+        }
+        let answer = self.api.change(id, "", RESET, JSON, &body)?;
+        match answer.code {
+            409 => Ok(None),
+            // What cannot be taken back: `immutable: true` of a ConfigMap or Secret.
+            422 => self.recreate(id, body).map(|()| None),
+            _ => answer.success(&format!("the reset of {id:?}")).map(Some),
+        }
+    }
+
+    /// Makes an object anew, of what it was; its entries are set by the requests that follow.
+    fn recreate(&self, id: &Identity, mut body: Value) -> Result<()> {
+        let _ = self.api.delete(id)?.success("a deletion")?;
+        if let Some(metadata) = body["metadata"].as_object_mut() {
+            for field in [
+                "uid",
+                "resourceVersion",
+                "creationTimestamp",
+                "managedFields",
+            ] {
+                metadata.remove(field);
+            }
+        }
+        let _ = self.api.create(id, RESET, &body)?.success("a creation")?;
+        Ok(())
     }
 
     /// Waits until the controllers have acted on everything that is live.
@@ -223,8 +243,9 @@ fn essence(object: &Value) -> Value {
     let Some(metadata) = object["metadata"].as_object_mut() else {
         return object;
     };
-    metadata.remove("resourceVersion");
-    metadata.remove("generation");
+    for field in ["uid", "resourceVersion", "creationTimestamp", "generation"] {
+        metadata.remove(field);
+    }
     let mut entries = metadata.remove("managedFields").unwrap_or_default();
     let entries = entries.as_array_mut().map(std::mem::take);
     let mut entries: Vec<Value> = entries.unwrap_or_default();
@@ -238,8 +259,6 @@ fn essence(object: &Value) -> Value {
             }
         }
     }
-    let none = json!({"f:metadata": {"f:annotations": {}}});
-    entries.retain(|entry| entry["fieldsV1"] != none);
     entries.sort_by_key(Value::to_string);
     object["managedFields"] = entries.into();
     object.as_object_mut().map(|object| object.remove("status"));
@@ -286,6 +305,15 @@ fn copy_sets(acid: &Path, home: &Path) -> Result<Vec<(String, PathBuf)>> {
         sets.insert(name, folder);
     }
     Ok(sets.into_iter().collect())
+}
+
+/// Applies the rights of [`READER`], and keeps their manifests below `home`.
+pub(crate) fn give_rights(plane: &ControlPlane, home: &Path) -> Result<()> {
+    let applied = Acid::read(&reader(home)?)?.apply(plane, How::ServerSide)?;
+    match applied.refused.first() {
+        None => Ok(()),
+        Some(refused) => Err(Failure::new(format!("{refused:?}"))),
+    }
 }
 
 /// The rights of [`READER`], as a source of their own.

@@ -3,7 +3,7 @@
 //! It asks the server what an apply would change. What somebody added is not changed by an apply,
 //! so that it is silent there; the classes of disagreement are counted, and there is no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::bed::Bed;
 use crate::matrix::Mutation;
@@ -39,10 +39,11 @@ impl Tally {
         for mutation in batch {
             let name = file_name(&mutation.id);
             let refused = said.refused.get(&name);
-            let differs = said.differing.contains(&name);
+            let lines = said.differing.get(&name);
+            let differs = lines.is_some();
             let class = match refused {
                 Some(_) if !mutation.expected.is_empty() => Some("the server refuses to say"),
-                _ => explain(mutation, differs),
+                _ => explain(flavour, mutation, differs),
             };
             if let Some(class) = class {
                 *self.counts.entry((flavour, class)).or_default() += 1;
@@ -54,7 +55,7 @@ impl Tally {
                 (None, false) => "is silent",
             };
             unexplained.push(format!(
-                "kubectl diff ({flavour:?}) of {} {}: {verdict}: {}\n  expected {:?}",
+                "kubectl diff ({flavour:?}) of {} {}: {verdict}: {}\n  expected {:?}\n  {lines:?}",
                 mutation.id.kind, mutation.id.name, mutation.how, mutation.expected
             ));
         }
@@ -75,13 +76,29 @@ impl Tally {
 }
 
 /// The class of a verdict; `None` where nothing explains it.
-fn explain(mutation: &Mutation, differs: bool) -> Option<&'static str> {
+fn explain(flavour: Flavour, mutation: &Mutation, differs: bool) -> Option<&'static str> {
     let has = |class: Class| mutation.expected.iter().any(|found| found.class == class);
     let ours = has(Class::Changed) || has(Class::Removed);
+    let in_paths = |word: &str| {
+        mutation
+            .expected
+            .iter()
+            .all(|found| found.path.contains(word))
+    };
+    let client = flavour == Flavour::Client;
+    let custom = mutation.id.group.contains('.') && !mutation.id.group.ends_with(".k8s.io");
     match (ours, differs) {
         (true, true) => Some("both see a changed or removed field"),
         (false, false) if mutation.expected.is_empty() => Some("both see nothing"),
         (false, false) => Some("kubectl misses what somebody added"),
+        // It patches custom resources by JSON merge patch, which knows no elements.
+        (false, true) if client && custom && in_paths("[") => {
+            Some("kubectl takes a custom resource's list as one value")
+        }
+        // https://github.com/kubernetes/kubernetes/issues/39188
+        (true, false) if client && in_paths("protocol=") => {
+            Some("kubectl tells ports apart by their number alone")
+        }
         (true, false) | (false, true) => None,
     }
 }
@@ -101,7 +118,7 @@ fn file_name(id: &Identity) -> String {
 #[derive(Default)]
 struct Said {
     /// Objects that an apply would change.
-    differing: BTreeSet<String>,
+    differing: BTreeMap<String, Vec<String>>,
     /// Objects of which the server refuses the dry run, and its words.
     refused: BTreeMap<String, String>,
 }
@@ -140,8 +157,8 @@ fn ask(bed: &Bed<'_>, flavour: Flavour, batch: &[&Mutation], said: &mut Said) ->
 }
 
 /// The files of a unified diff that differ in more than the server's counter.
-fn differing(diff: &str) -> BTreeSet<String> {
-    let mut differing = BTreeSet::new();
+fn differing(diff: &str) -> BTreeMap<String, Vec<String>> {
+    let mut differing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut file = String::new();
     for line in diff.lines() {
         if let Some(path) = line.strip_prefix("+++ ") {
@@ -150,7 +167,10 @@ fn differing(diff: &str) -> BTreeSet<String> {
         } else if line.starts_with(['+', '-']) && !line.starts_with("---") {
             let word = line[1..].trim_start();
             if !word.starts_with("generation:") {
-                differing.insert(file.clone());
+                differing
+                    .entry(file.clone())
+                    .or_default()
+                    .push(line.to_owned());
             }
         }
     }

@@ -4,8 +4,17 @@
 
 use std::process::ExitCode;
 
+#[allow(
+    dead_code,
+    reason = "the searching machine of the secrets suite, of which a part is used"
+)]
+#[path = "../secrets/search.rs"]
+mod search;
 #[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "as above")]
+#[path = "../secrets/values.rs"]
+mod values;
 
 mod api;
 mod bed;
@@ -14,14 +23,50 @@ mod matrix;
 mod mutations;
 mod oracle;
 mod product;
+mod quiet;
+mod recording;
+mod reencode;
+mod sidecar;
+mod stale;
 
-use support::plane::Options;
+use libtest_mimic::{Arguments, Trial};
+use support::Unavailable;
+use support::plane::{ControlPlane, Options};
+use support::suite::{Test, skipped};
+
+/// Each on a control plane of its own, because the sets can be applied once only; one after the
+/// other.
+const TESTS: [(&str, Test); 8] = [
+    ("nothing_to_say_after_client_side_apply", quiet::client_side),
+    ("nothing_to_say_after_server_side_apply", quiet::server_side),
+    ("nothing_to_say_after_create", quiet::created),
+    ("every_change_is_found", mutations::every_change_is_found),
+    (
+        "every_change_is_found_in_the_mirror_alone",
+        mutations::every_change_is_found_in_the_mirror_alone,
+    ),
+    (
+        "heartbeats_change_neither_branch_nor_sidecar",
+        sidecar::heartbeats_change_nothing,
+    ),
+    ("the_sidecar_holds_no_secret", sidecar::it_holds_no_secret),
+    ("a_dead_recorder_is_not_in_sync", stale::a_dead_recorder),
+];
 
 fn main() -> ExitCode {
-    support::suite::run(
-        Options::default(),
-        &[("every_change_is_found", mutations::every_change_is_found)],
-    )
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let trials = TESTS.map(|(name, test)| {
+        Trial::ignorable_test(name, move || {
+            let plane = match ControlPlane::start(&Options::default()) {
+                Ok(plane) => plane,
+                Err(Unavailable::Missing(reason)) => return skipped(name, &reason),
+                Err(Unavailable::Broken(failure)) => return Err(failure.to_string().into()),
+            };
+            test(&plane).inspect_err(|_| report(&plane.log_tails()))
+        })
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit_code()
 }
 
 /// Prints a line that is to be seen in every run.

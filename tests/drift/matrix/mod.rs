@@ -35,12 +35,21 @@ const BATCH: usize = 60;
 /// Every so many changes one is made by the real kubectl.
 const REAL_EVERY: usize = 6;
 
+fn number<N: std::str::FromStr>(name: &str) -> Option<N> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// The seed of everything that is chosen; printed.
+pub(crate) fn seed() -> u64 {
+    let seed = number(SEED).unwrap_or(DEFAULT_SEED);
+    crate::report(&format!("{SEED}={seed}"));
+    seed
+}
+
 /// One change that the server made.
 pub(crate) struct Mutation {
     pub(crate) id: Identity,
     pub(crate) cell: Cell,
-    /// By the program kubectl, not by its request.
-    pub(crate) by_kubectl: bool,
     pub(crate) before: Value,
     pub(crate) after: Value,
     pub(crate) expected: Vec<Finding>,
@@ -63,13 +72,9 @@ pub(crate) struct Matrix {
 impl Matrix {
     /// Says its seed.
     pub(crate) fn new(bed: &Bed<'_>) -> Self {
-        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-        let seed = number(SEED).unwrap_or(DEFAULT_SEED);
-        let wanted = number(MUTATIONS).map_or(DEFAULT_MUTATIONS, |wanted| {
-            usize::try_from(wanted).unwrap_or(DEFAULT_MUTATIONS)
-        });
-        crate::report(&format!("{SEED}={seed} {MUTATIONS}={wanted}"));
-        let mut rng = Rng::with_seed(seed);
+        let wanted = number(MUTATIONS).unwrap_or(DEFAULT_MUTATIONS);
+        crate::report(&format!("{MUTATIONS}={wanted}"));
+        let mut rng = Rng::with_seed(seed());
         let mut objects: BTreeMap<String, Vec<Identity>> = BTreeMap::new();
         let kinds: BTreeSet<String> = bed.desired().map(|(id, _)| id.kind.clone()).collect();
         for (id, desired) in bed.desired() {
@@ -211,13 +216,70 @@ impl Matrix {
         Ok(Some(Mutation {
             id,
             cell: cell.clone(),
-            by_kubectl,
             before,
             after,
             expected: Vec::new(),
             how,
         }))
     }
+}
+
+/// Changes a leaf that desired has, by a patch; `None` where the server lets none of a few be.
+pub(crate) fn leaf_changed(
+    bed: &Bed<'_>,
+    id: &Identity,
+    rng: &mut Rng,
+) -> Result<Option<Mutation>> {
+    /// Candidates that are tried.
+    const TRIES: usize = 5;
+    let before = bed.stored(id)?;
+    let desired = bed.desired_of(id).unwrap_or(&Value::Null);
+    let node = bed.schemas.kind(&id.group, &id.version, &id.kind);
+    let mut candidates = places(node, &before, rng);
+    candidates.retain(|place| {
+        place.action == Action::Change && places::get(desired, &place.at).is_some()
+    });
+    rng.shuffle(&mut candidates);
+    for place in candidates.iter().take(TRIES) {
+        let request = Verb::PatchMerge.request(node, &before, place);
+        let kind = request.content_type;
+        let answer = bed
+            .api
+            .change(id, "", request.manager, kind, &request.body)?;
+        if answer.is_success() {
+            let how = format!("patch at {:?}", place.at);
+            let mutation = mutation(bed, id, before.clone(), answer.body, how)?;
+            if !mutation.expected.is_empty() {
+                return Ok(Some(mutation));
+            }
+            bed.reset(id, &before)?;
+        }
+    }
+    Ok(None)
+}
+
+/// A change that was made outside of the matrix, with what is expected of it.
+pub(crate) fn mutation(
+    bed: &Bed<'_>,
+    id: &Identity,
+    before: Value,
+    after: Value,
+    how: String,
+) -> Result<Mutation> {
+    let mut mutation = Mutation {
+        id: id.clone(),
+        cell: Cell {
+            kind: id.kind.clone(),
+            action: Action::Change,
+            verb: Verb::PatchMerge,
+        },
+        before,
+        after,
+        expected: Vec::new(),
+        how,
+    };
+    mutation.expected = expectation(bed, &mutation)?;
+    Ok(mutation)
 }
 
 /// What drift has to say of a changed object.
