@@ -1,6 +1,8 @@
 //! The wall clock. Whoever needs the time is given it.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 /// The present time.
 pub fn now() -> Timestamp {
@@ -10,4 +12,9 @@ pub fn now() -> Timestamp {
 /// Seconds since 1970 UTC, as Git dates its commits.
 pub fn unix_seconds() -> i64 {
     now().as_second()
+}
+
+/// Today's date, in UTC.
+pub fn today() -> Date {
+    now().to_zoned(TimeZone::UTC).date()
 }

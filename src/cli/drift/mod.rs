@@ -16,6 +16,7 @@ use super::rules::Ruling;
 use super::{Exit, Failure, folder, session};
 use crate::cluster::{Cluster, ConnectOptions};
 use crate::config::{DriftArgs, DriftSettings, LiveSide, Place};
+use crate::drift::accept;
 use crate::drift::defaults::Tables;
 use crate::drift::desired::Source;
 use crate::drift::evaluate::{Question, evaluate};
@@ -100,6 +101,9 @@ impl Run {
             show_in_sync: settings.show_in_sync,
         });
         report.warnings.extend(desired.warnings);
+        let hit = |rule: &str| report.ignored_by.iter().any(|by| by.rule == rule);
+        let idle = accept::never_matched(&desired.ignores, hit);
+        report.warnings.extend(idle);
         Ok(report)
     }
 
@@ -169,11 +173,12 @@ impl Run {
 
     fn print(&self, report: &Report, output: &Output) -> Result<(), Failure> {
         let settings = &self.settings;
-        let text = print::render(
-            report,
-            output.format(),
-            &output.report_options(settings.show_ignored),
-        );
+        let options = output.report_options(settings.show_ignored);
+        let text = if settings.accept_template {
+            accept::template(report, clock::today())
+        } else {
+            print::render(report, output.format(), &options)
+        };
         match &settings.output_file {
             None => output.bytes(text.as_bytes()),
             Some(path) => fs::write(path, text)

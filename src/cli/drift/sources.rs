@@ -1,23 +1,30 @@
 //! The desired side, from everywhere that it is asked for.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::Failure;
 use super::super::reading::each;
 use super::{Run, Seen};
+use crate::canonical;
 use crate::cluster::{Cluster, Scope, Selectors};
-use crate::drift::accept::Ignore;
+use crate::drift::accept::{self, Ignore};
 use crate::drift::desired::auto::{self, Auto, Releases, StoredRelease};
 use crate::drift::desired::{Desired, RenderContext, SourceKind, read_source};
 use crate::drift::live::Live;
+use crate::filter::AcceptFile;
 use crate::object::ApiType;
-use crate::owners::Managers;
+use crate::owners::{Managers, ManagersFile};
+use crate::telemetry::clock;
 
 /// Bytes of standard input that are read: no more can be parsed.
 const LONGEST: u64 = 64 << 20;
+
+/// The accept file beside desired files.
+const ACCEPT: &str = "accept.yaml";
 
 /// What is desired, and what of it is not to be told.
 pub(super) struct DesiredSide {
@@ -41,10 +48,12 @@ pub(super) async fn read(run: &Run, seen: &Seen) -> Result<DesiredSide, Failure>
         api_versions: api_versions(&seen.live),
         ..RenderContext::default()
     };
+    let today = clock::now().to_string();
+    let (ignores, warnings) = accept::without_expired(accepted(run)?, &today);
     let mut side = DesiredSide {
         sources: Vec::new(),
-        ignores: Vec::new(),
-        warnings: Vec::new(),
+        ignores,
+        warnings,
     };
     for source in &run.sources {
         if source.kind == SourceKind::Auto {
@@ -138,8 +147,52 @@ fn stdin() -> Result<Arc<[u8]>, Failure> {
     Ok(text.into())
 }
 
-/// The table of managers, with those of a file.
+/// A file of settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum FileError {
+    #[error("{} cannot be read: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is no table of managers: {reason}", path.display())]
+    Managers { path: PathBuf, reason: String },
+}
+
+fn text_of(path: &Path) -> Result<String, FileError> {
+    fs::read_to_string(path).map_err(|source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The table of managers, with those of a file before its own.
 pub(super) fn managers(path: Option<&Path>) -> Result<Option<Arc<Managers>>, Failure> {
     let Some(path) = path else { return Ok(None) };
-    Err(format!("{}: managers", path.display()).into())
+    let text = text_of(path)?;
+    let wrong = |reason: String| FileError::Managers {
+        path: path.to_owned(),
+        reason,
+    };
+    let value = canonical::read(text.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+    let file: ManagersFile =
+        serde_json::from_value(value).map_err(|error| wrong(error.to_string()))?;
+    Ok(Some(Arc::new(Managers::extended_by(file))))
+}
+
+/// What is accepted: by the files that are named, and by those beside the desired ones.
+fn accepted(run: &Run) -> Result<Vec<Ignore>, Failure> {
+    let mut paths = run.settings.accept.clone();
+    for source in &run.sources {
+        if let SourceKind::Path(folder) | SourceKind::Plain(folder) = &source.kind {
+            let beside = folder.join(ACCEPT);
+            if beside.is_file() && !paths.contains(&beside) {
+                paths.push(beside);
+            }
+        }
+    }
+    let mut rules = Vec::new();
+    for path in &paths {
+        let text = text_of(path)?;
+        let file = AcceptFile::parse(&path.display().to_string(), &text)?;
+        rules.extend(accept::ignores(file));
+    }
+    Ok(rules)
 }
