@@ -48,8 +48,8 @@ struct Total {
 }
 
 impl Total {
-    fn add(&mut self, bed: &Bed, desired: &Value, live: &Value) {
-        let judge = bed.judge(desired, live);
+    fn add(&mut self, bed: &Bed, desired: &Value, live: &Value, without: impl Fn(&mut Value)) {
+        let judge = bed.judge(desired, live, without);
         self.objects += 1;
         self.leaves += judge.equal;
         for difference in judge.differences {
@@ -90,7 +90,7 @@ pub(crate) fn each_branch_of_the_code(plane: &ControlPlane) -> Outcome {
     for desired in cases::all() {
         let answer = bed.api.create(&bed.collection(&desired)?, &desired, true)?;
         if answer.code == 201 {
-            total.add(&bed, &desired, &answer.body);
+            total.add(&bed, &desired, &answer.body, |_| ());
         } else {
             refused.push(format!(
                 "{}: {}",
@@ -123,7 +123,7 @@ pub(crate) fn every_field_left_out(plane: &ControlPlane) -> Outcome {
             continue;
         }
         let kind = &object.api_type.kind;
-        let mut ask = |place: &str, mut desired: Value| -> crate::support::Result<()> {
+        let mut ask = |place: &str, desired: Value| -> crate::support::Result<()> {
             let times = tried.entry(format!("{kind}{place}")).or_default();
             if *times >= TRIES {
                 return Ok(());
@@ -137,10 +137,7 @@ pub(crate) fn every_field_left_out(plane: &ControlPlane) -> Outcome {
             if !place.is_empty() {
                 *times = TRIES;
             }
-            let mut live = answer.body;
-            without_dropped(&mut desired);
-            without_dropped(&mut live);
-            total.add(&bed, &desired, &live);
+            total.add(&bed, &desired, &answer.body, without_dropped);
             Ok(())
         };
         ask("", object.manifest.clone())?;
@@ -245,7 +242,7 @@ pub(crate) fn acid_sets(plane: &ControlPlane) -> Outcome {
         let live = bed
             .api
             .get(&format!("{}/{name}", bed.collection(desired)?))?;
-        total.add(&bed, desired, &live);
+        total.add(&bed, desired, &live, |_| ());
     }
     total.outcome("acid")
 }
