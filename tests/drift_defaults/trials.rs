@@ -223,6 +223,7 @@ pub(crate) fn acid_sets(plane: &ControlPlane) -> Outcome {
             None => objects.push(document.value),
         }
     }
+    objects.iter_mut().for_each(encode);
     objects
         .iter()
         .filter(|object| object["kind"] == "CustomResourceDefinition")
@@ -245,6 +246,19 @@ pub(crate) fn acid_sets(plane: &ControlPlane) -> Outcome {
         total.add(&bed, desired, &live, |_| ());
     }
     total.outcome("acid")
+}
+
+/// `stringData` is the same as `data`; whoever reads manifests knows that.
+fn encode(object: &mut Value) {
+    use base64::Engine as _;
+    let texts = object["stringData"].as_object().cloned();
+    for (key, text) in texts.into_iter().flatten() {
+        let text = text.as_str().unwrap_or_default();
+        object["data"][key] = json!(base64::prelude::BASE64_STANDARD.encode(text));
+    }
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("stringData");
+    }
 }
 
 /// An item of a typed List may leave out what its head says.
