@@ -110,12 +110,20 @@ impl Bed {
     }
 
     /// How what is live differs from what was expected of `desired`, and how many leaves agree.
-    pub(crate) fn judge(&self, desired: &Value, live: &Value) -> Judge {
+    ///
+    /// `without` takes out of both what is not looked at.
+    pub(crate) fn judge(
+        &self,
+        desired: &Value,
+        live: &Value,
+        without: impl Fn(&mut Value),
+    ) -> Judge {
         let node = self.node(desired);
         let mut expected = self.tables.defaulted(desired, node);
         let mut live = live.clone();
         for side in [&mut expected, &mut live] {
             without_server_made(side);
+            without(side);
         }
         let mut judge = Judge::new(self.tables);
         judge.compare(&expected, &live, node, "");

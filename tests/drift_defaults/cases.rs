@@ -1,6 +1,12 @@
 //! Objects made by hand: every built-in kind as bare as the server takes it, and one for each
 //! branch of the defaults that depend on other fields.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "tables of objects, made of temporary values"
+)]
+
 use serde_json::{Value, json};
 
 fn object(api_version: &str, kind: &str, name: &str, rest: Value) -> Value {

@@ -48,8 +48,8 @@ struct Total {
 }
 
 impl Total {
-    fn add(&mut self, bed: &Bed, desired: &Value, live: &Value) {
-        let judge = bed.judge(desired, live);
+    fn add(&mut self, bed: &Bed, desired: &Value, live: &Value, without: impl Fn(&mut Value)) {
+        let judge = bed.judge(desired, live, without);
         self.objects += 1;
         self.leaves += judge.equal;
         for difference in judge.differences {
@@ -76,11 +76,9 @@ impl Total {
             println!("  {count} × {path}: {example}");
         }
         assert!(self.leaves > 1_000, "{} leaves", self.leaves);
-        assert!(
-            self.differences.is_empty(),
-            "{} differences",
-            self.differences.len()
-        );
+        if !self.differences.is_empty() {
+            return Err(format!("{} differences", self.differences.len()).into());
+        }
         Ok(Completion::Completed)
     }
 }
@@ -92,7 +90,7 @@ pub(crate) fn each_branch_of_the_code(plane: &ControlPlane) -> Outcome {
     for desired in cases::all() {
         let answer = bed.api.create(&bed.collection(&desired)?, &desired, true)?;
         if answer.code == 201 {
-            total.add(&bed, &desired, &answer.body);
+            total.add(&bed, &desired, &answer.body, |_| ());
         } else {
             refused.push(format!(
                 "{}: {}",
@@ -125,7 +123,7 @@ pub(crate) fn every_field_left_out(plane: &ControlPlane) -> Outcome {
             continue;
         }
         let kind = &object.api_type.kind;
-        let mut ask = |place: &str, mut desired: Value| -> crate::support::Result<()> {
+        let mut ask = |place: &str, desired: Value| -> crate::support::Result<()> {
             let times = tried.entry(format!("{kind}{place}")).or_default();
             if *times >= TRIES {
                 return Ok(());
@@ -139,19 +137,14 @@ pub(crate) fn every_field_left_out(plane: &ControlPlane) -> Outcome {
             if !place.is_empty() {
                 *times = TRIES;
             }
-            let mut live = answer.body;
-            without_dropped(&mut desired);
-            without_dropped(&mut live);
-            total.add(&bed, &desired, &live);
+            total.add(&bed, &desired, &answer.body, without_dropped);
             Ok(())
         };
         ask("", object.manifest.clone())?;
         for pointer in pointers(&object.manifest) {
-            let place: String = pointer
-                .split('/')
-                .filter(|step| step.parse::<usize>().is_err())
-                .map(|step| format!(".{step}"))
-                .collect();
+            let named = |step: &&str| step.parse::<usize>().is_err();
+            let steps: Vec<&str> = pointer.split('/').filter(named).collect();
+            let place = steps.join(".");
             if &**kind != "PodTemplate" && place.contains(".template.spec.") {
                 continue;
             }
@@ -230,6 +223,7 @@ pub(crate) fn acid_sets(plane: &ControlPlane) -> Outcome {
             None => objects.push(document.value),
         }
     }
+    objects.iter_mut().for_each(encode);
     objects
         .iter()
         .filter(|object| object["kind"] == "CustomResourceDefinition")
@@ -249,9 +243,22 @@ pub(crate) fn acid_sets(plane: &ControlPlane) -> Outcome {
         let live = bed
             .api
             .get(&format!("{}/{name}", bed.collection(desired)?))?;
-        total.add(&bed, desired, &live);
+        total.add(&bed, desired, &live, |_| ());
     }
     total.outcome("acid")
+}
+
+/// `stringData` is the same as `data`; whoever reads manifests knows that.
+fn encode(object: &mut Value) {
+    use base64::Engine as _;
+    let texts = object["stringData"].as_object().cloned();
+    for (key, text) in texts.into_iter().flatten() {
+        let text = text.as_str().unwrap_or_default();
+        object["data"][key] = json!(base64::prelude::BASE64_STANDARD.encode(text));
+    }
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("stringData");
+    }
 }
 
 /// An item of a typed List may leave out what its head says.

@@ -58,6 +58,10 @@ fn descend(value: &mut Value, node: Node<'_>, facts: &Facts) {
         Value::Array(elements) => {
             if let Some(items) = node.items() {
                 for element in elements {
+                    // Go reads null as the zero value of what a list holds.
+                    if element.is_null() && items.value_kind() == Kind::Object {
+                        *element = Value::Object(Fields::new());
+                    }
                     descend(element, items, facts);
                 }
             }

@@ -44,13 +44,13 @@ impl Tables {
     /// Whether the server leaves a field out where its value is zero (`false`, `0`, `""`, an empty
     /// list or map): a Go field that is no pointer and has `omitempty`.
     ///
-    /// `type_name` is the OpenAPI name of the type that the field belongs to.
+    /// `type_name` is the `OpenAPI` name of the type that the field belongs to.
     pub fn omits_zero(&self, type_name: &str, field: &str) -> bool {
         self.facts.omits_zero(type_name, field)
     }
 
     /// The default of a field of a built-in type that depends on no other field; the type is named
-    /// as in OpenAPI.
+    /// as in `OpenAPI`.
     ///
     /// The schema publishes some of them, too ([`Node::default`]).
     pub fn default(&self, type_name: &str, field: &str) -> Option<&'static Value> {

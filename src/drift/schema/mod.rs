@@ -30,7 +30,7 @@ pub enum SchemaError {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Schemas {
-    /// Types that are referred to, by their name in OpenAPI: `io.k8s.api.core.v1.PodSpec`.
+    /// Types that are referred to, by their name in `OpenAPI`: `io.k8s.api.core.v1.PodSpec`.
     pub types: BTreeMap<Box<str>, Type>,
     /// The type of each kind, by `group/version/kind` (`/v1/Service` in the core group).
     pub kinds: BTreeMap<Box<str>, Type>,
@@ -120,6 +120,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
     fn is_any(&self) -> bool {
         *self == Self::Any
     }

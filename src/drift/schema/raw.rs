@@ -1,4 +1,4 @@
-//! A schema as OpenAPI writes it, and what it becomes.
+//! A schema as `OpenAPI` writes it, and what it becomes.
 //!
 //! Descriptions, examples and validations are skipped while reading, so that a document of 2 MB
 //! costs what is kept of it.
@@ -28,6 +28,7 @@ const QUANTITY: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[n
 /// One schema, as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "as it is written")]
 pub(super) struct Raw {
     #[serde(rename = "$ref")]
     reference: Option<Box<str>>,
