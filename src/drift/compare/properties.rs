@@ -218,12 +218,11 @@ fn apply(object: &mut Value, difference: &Difference) {
         }
         segment => {
             let list = place.as_array_mut().unwrap();
-            match live {
-                Some(live) => list.push(live),
-                None => {
-                    let at = list.iter().position(|element| segment.selects(element));
-                    list.remove(at.unwrap());
-                }
+            if let Some(live) = live {
+                list.push(live);
+            } else {
+                let at = list.iter().position(|element| segment.selects(element));
+                list.remove(at.unwrap());
             }
         }
     }

@@ -107,7 +107,6 @@ fn planted(value: &mut Value) -> bool {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figures")]
 fn real_manifests_agree_with_themselves() {
     let mut objects = objects("STRANDLINE_ACID_DIR");
     if objects.is_empty() {
