@@ -23,7 +23,7 @@ fn documents_are_told_apart_at_marker_lines_alone() {
 #[test]
 fn a_directive_stays_with_its_document() {
     let read = read_text(
-        "%YAML 1.1\n# why\n---\napiVersion: v1\nkind: A\nmetadata: {name: a}\n---\napiVersion: v1\nkind: B\nmetadata: {name: b}\n",
+        "%TAG !e! tag:example.com,2000:\n# why\n---\napiVersion: v1\nkind: A\nmetadata: {name: !e!x a}\n---\napiVersion: v1\nkind: B\nmetadata: {name: b}\n",
     );
     assert_eq!(names(&read), ["A/a@4", "B/b@8"], "{:?}", read.problems);
 }
