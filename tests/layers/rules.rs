@@ -74,7 +74,7 @@ const EVERY_ROOM: &[&str] = &[
 ///
 /// Of `sops`, all but the one file that wraps data keys with `age`, which draws from the operating
 /// system and can be given no other source.
-const PURE: [&str; 29] = [
+const PURE: [&str; 33] = [
     "object",
     "filter",
     "owners",
@@ -87,12 +87,16 @@ const PURE: [&str; 29] = [
     "sops/seal",
     "sops/tree",
     "cluster/machine",
+    "record/absence",
     "record/autoscale",
     "record/changes",
     "record/damping",
     "record/events",
+    "record/facts",
+    "record/feeds",
     "record/message",
     "record/recorder",
+    "record/sidecar",
     "record/stage",
     "record/window",
     "drift/accept",
