@@ -272,10 +272,9 @@ impl Rules {
     /// How values of Secrets are written, where no rule of the user says otherwise.
     pub fn secret_mode(&self) -> SecretMode {
         let core = |rule: &&Arc<Rule>| rule.name.as_str() == SECRET_VALUES;
-        let fields = self.rules().filter(core).flat_map(|rule| &rule.redact);
+        let mut fields = self.rules().filter(core).flat_map(|rule| &rule.redact);
         fields
-            .filter_map(|field| field.mode)
-            .next()
+            .find_map(|field| field.mode)
             .unwrap_or(SecretMode::Digest)
     }
 

@@ -16,7 +16,7 @@ use super::cursor::CURSOR_REF;
 use super::events::{Batch, Effect, Input};
 use super::facts::{Coverage, FactFiles, Facts};
 use super::identity::Identity;
-use super::message::{Details, LISTED, commit_message, sidecar_message};
+use super::message::{Details, LISTED, commit_message};
 use super::metrics::Metrics;
 use super::owner::Owner;
 use super::recorder::{Recorder, RecorderOptions};
@@ -24,11 +24,11 @@ use super::sealing::{self, Find, SealedFiles};
 use super::seed::Seed;
 use super::stage::{Action, Change, Content, DETAILED, LARGEST_DETAILED};
 use super::supervisor::{IN_FLIGHT_MESSAGES, ReadPlan, Relister, Supervisor};
+use super::write::write;
 use crate::canonical;
 use crate::cluster::Cluster;
 use crate::mirror::{
-    Attachment, BlobId, Commit, CommitId, Committed, Disposition, Heads, IDENTITY_FILE,
-    MirrorError, SidecarChanges, Store,
+    Attachment, BlobId, CommitId, Committed, Disposition, Heads, MirrorError, Store,
 };
 use crate::owners::{self, ManagedFields};
 use crate::sops::is_sealed;
@@ -746,64 +746,6 @@ impl<S: Store + Send + 'static> Driver<S> {
             ..self.summary
         })
     }
-}
-
-/// Stages what is not in the open pack yet and makes the commit.
-fn write<S: Store>(
-    store: &mut S,
-    batch: &Batch,
-    message: String,
-    identity: Vec<u8>,
-    facts: Vec<(String, Option<Vec<u8>>)>,
-    seconds: i64,
-) -> Result<Option<Committed>, MirrorError> {
-    let mut changes = Vec::with_capacity(batch.changes.len());
-    for Change { path, action, .. } in &batch.changes {
-        match action {
-            Action::Put {
-                blob_id,
-                bytes,
-                spilled,
-                ..
-            } => {
-                if let (Some(bytes), false) = (bytes, spilled) {
-                    store.stage_blob(*blob_id, bytes)?;
-                }
-                changes.push((path.to_string(), Some(*blob_id)));
-            }
-            Action::Remove(_) => changes.push((path.to_string(), None)),
-        }
-    }
-    let mut objects = Vec::with_capacity(batch.sidecar.len());
-    for change in batch.sidecar.iter() {
-        if let (Some(blobs), Some(file)) = (change.blobs, &change.bytes) {
-            store.stage_blob(blobs.owners, &file.owners)?;
-            if let Some(times) = blobs.times {
-                store.stage_blob(times, &file.times)?;
-            }
-        }
-        objects.push((change.path.clone(), change.blobs));
-    }
-    let sidecar = SidecarChanges {
-        message: sidecar_message(objects.len(), facts.len()),
-        objects,
-        facts,
-    };
-    // Without a change of a file there is no commit of the branch.
-    let files = if changes.is_empty() {
-        Vec::new()
-    } else {
-        vec![(IDENTITY_FILE.to_owned(), identity)]
-    };
-    let commit = Commit {
-        changes,
-        files,
-        message,
-        seconds,
-        attachments: Vec::new(),
-        sidecar: Some(sidecar),
-    };
-    store.commit(&commit)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -34,6 +34,7 @@ mod supervisor;
 #[cfg(test)]
 mod tests;
 mod window;
+mod write;
 
 pub use cursor::{CURSOR_REF, read as read_cursor, valid_for as cursor_valid_for};
 pub use driver::{Maintain, RecordError, Recording, Report, StopSignal, Summary, Until, record};

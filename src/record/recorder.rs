@@ -39,6 +39,13 @@ pub struct RecorderOptions {
 const SPILL_BYTES: usize = 4 << 20;
 /// The same of damped files, of which all but the last one are in vain.
 const SPILL_DAMPED_BYTES: usize = 64 << 20;
+/// A commit that is being made.
+#[derive(Clone, Copy, Debug)]
+struct Committing {
+    /// It writes the facts of the sidecar.
+    facts: bool,
+}
+
 /// The recorder's state.
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -53,12 +60,8 @@ pub(super) struct Recorder {
     digested: bool,
     sidecar_index: SidecarIndex,
     pub(super) sidecar: SidecarStage,
-    /// The sidecar has to be written, whatever its objects: its facts changed, or it belongs to
-    /// another commit than HEAD.
-    facts_changed: bool,
-    facts_in_flight: bool,
     /// A commit is being made.
-    committing: bool,
+    committing: Option<Committing>,
     in_flight: Vec<(Arc<str>, Option<BlobId>)>,
     sidecar_in_flight: Arc<Vec<SidecarChange>>,
     overdue: bool,
@@ -85,9 +88,7 @@ impl Recorder {
             digested: false,
             sidecar_index: SidecarIndex::default(),
             sidecar: SidecarStage::default(),
-            facts_changed: false,
-            facts_in_flight: false,
-            committing: false,
+            committing: None,
             in_flight: Vec::new(),
             sidecar_in_flight: Arc::default(),
             overdue: false,
@@ -108,7 +109,7 @@ impl Recorder {
         for path in orphans {
             self.sidecar.remove(&self.sidecar_index, path, Goes::Alone);
         }
-        self.facts_changed = !in_step;
+        self.sidecar.facts_changed = !in_step;
         self
     }
 
@@ -139,7 +140,7 @@ impl Recorder {
 
     /// Changes that wait for nothing but the window.
     fn ready(&self) -> usize {
-        self.stage.ready() + self.sidecar.alone() + usize::from(self.facts_changed)
+        self.stage.ready() + self.sidecar.alone() + usize::from(self.sidecar.facts_changed)
     }
 
     /// Whether the first sync is settled.
@@ -176,7 +177,7 @@ impl Recorder {
     ///
     /// Empty while anything is staged, because HEAD does not hold it yet.
     pub(super) fn cursor(&self) -> Vec<(&Feed, &str)> {
-        if self.stage.len() > 0 || self.sidecar.len() > 0 || self.facts_changed {
+        if self.stage.len() > 0 || self.sidecar.len() > 0 || self.sidecar.facts_changed {
             return Vec::new();
         }
         self.feeds
@@ -268,7 +269,7 @@ impl Recorder {
                 }
             }
             Input::FactsChanged => {
-                self.facts_changed = true;
+                self.sidecar.facts_changed = true;
                 self.window.changed(now);
             }
             Input::OutOfStep => {
@@ -276,11 +277,11 @@ impl Recorder {
                 let stage = &self.stage;
                 self.sidecar
                     .restore(Arc::unwrap_or_clone(changes), false, |path| stage.has(path));
-                self.facts_changed = true;
+                self.sidecar.facts_changed = true;
                 self.window.changed(now);
             }
             Input::Committed => {
-                self.committing = false;
+                self.committing = None;
                 for (path, blob_id) in std::mem::take(&mut self.in_flight) {
                     self.damping.committed(&path);
                     match blob_id {
@@ -299,9 +300,9 @@ impl Recorder {
                 }
             }
             Input::CommitFailed(changes) => {
-                self.committing = false;
+                let committing = self.committing.take();
                 self.in_flight.clear();
-                self.facts_changed |= self.facts_in_flight;
+                self.sidecar.facts_changed |= committing.is_some_and(|one| one.facts);
                 self.window.failed(now);
                 let mut lost = self.stage.restore(changes);
                 let changes = std::mem::take(&mut self.sidecar_in_flight);
@@ -641,7 +642,7 @@ impl Recorder {
     }
 
     fn close(&mut self, now: Duration, flush: bool, effects: &mut Vec<Effect>) {
-        if self.committing {
+        if self.committing.is_some() {
             return;
         }
         let settles = !self.synced
@@ -668,11 +669,11 @@ impl Recorder {
             }
             let changes = self.stage.take();
             let sidecar = self.sidecar.take(|path| self.stage.has(path));
-            self.facts_in_flight = std::mem::take(&mut self.facts_changed);
-            if changes.is_empty() && sidecar.is_empty() && !self.facts_in_flight {
+            let facts = std::mem::take(&mut self.sidecar.facts_changed);
+            if changes.is_empty() && sidecar.is_empty() && !facts {
                 self.window.emptied();
             } else {
-                self.committing = true;
+                self.committing = Some(Committing { facts });
                 self.sidecar_in_flight = Arc::new(sidecar);
                 self.in_flight = changes
                     .iter()

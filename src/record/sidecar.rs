@@ -61,6 +61,9 @@ pub(super) struct SidecarStage {
     bytes: usize,
     alone: usize,
     damped: usize,
+    /// It has to be written, whatever its objects: its facts changed, or it belongs to another
+    /// commit than HEAD.
+    pub(super) facts_changed: bool,
 }
 
 fn weight(change: &SidecarChange) -> usize {

@@ -19,10 +19,13 @@ fn blobs(mirror: &mut Mirror, owners: &str, times: Option<&str>) -> SidecarBlobs
     }
 }
 
+/// An object's path, and its owners and times; none removes it.
+type Object<'a> = (&'a str, Option<(&'a str, Option<&'a str>)>);
+
 /// A change of the sidecar: path, owners, times; and facts.
 fn changes(
     mirror: &mut Mirror,
-    objects: &[(&str, Option<(&str, Option<&str>)>)],
+    objects: &[Object<'_>],
     facts: &[(&str, Option<&str>)],
 ) -> SidecarChanges {
     SidecarChanges {
@@ -35,7 +38,7 @@ fn changes(
             .collect(),
         facts: facts
             .iter()
-            .map(|(name, text)| ((*name).to_owned(), text.map(|text| text.into())))
+            .map(|(name, text)| ((*name).to_owned(), text.map(Into::into)))
             .collect(),
         message: "owners".to_owned(),
     }
