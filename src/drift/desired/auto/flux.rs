@@ -1,10 +1,11 @@
-//! Flux: its Kustomizations and HelmReleases, each a source.
+//! Flux: its Kustomizations and Helm releases, each a source.
 //!
 //! <https://fluxcd.io/flux/components/kustomize/kustomizations/>,
 //! <https://fluxcd.io/flux/components/source/gitrepositories/>,
 //! <https://fluxcd.io/flux/components/helm/helmreleases/>
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -268,7 +269,7 @@ fn parse_id(id: &str) -> Option<Identity> {
     })
 }
 
-/// Whether an object's labels say that a Kustomization or HelmRelease applied it.
+/// Whether an object's labels say that a `Kustomization` or `HelmRelease` applied it.
 fn labelled(object: &LiveObject, group: &str, owner: &Identity) -> bool {
     label(object, &format!("{group}/name")) == &*owner.name
         && Some(label(object, &format!("{group}/namespace"))) == owner.namespace.as_deref()
@@ -324,7 +325,7 @@ fn opted_out(live: &Live) -> Vec<OptOut<'_>> {
     found
 }
 
-/// A HelmRelease: desired is what its newest Helm release holds, after post-rendering.
+/// A `HelmRelease`: desired is what its newest Helm release holds, after post-rendering.
 fn release(
     identity: &Identity,
     object: &LiveObject,
@@ -402,11 +403,11 @@ fn shortened(name: &str) -> String {
         return name.to_owned();
     }
     let digest = Sha256::digest(name.as_bytes());
-    let hex: String = digest
-        .iter()
-        .take(HASH / 2)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut hex = String::with_capacity(HASH);
+    for byte in digest.iter().take(HASH / 2) {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
     let mut keep = LONGEST - HASH - 1;
     while !name.is_char_boundary(keep) {
         keep -= 1;

@@ -1,7 +1,7 @@
 //! Helm's releases: what was rendered when they were installed or upgraded, taken from Helm's own
 //! storage in the cluster.
 //!
-//! A release is a Secret of type `helm.sh/release.v1` (or a ConfigMap with label `owner: helm`),
+//! A release is a Secret of type `helm.sh/release.v1` (or a `ConfigMap` with label `owner: helm`),
 //! whose `data.release` is base64 of gzip of JSON, in a Secret once more in base64:
 //! <https://helm.sh/docs/topics/advanced/#storage-backends>,
 //! <https://github.com/helm/helm/blob/main/pkg/storage/driver/util.go>. It holds every rendered
@@ -81,7 +81,7 @@ impl fmt::Debug for StoredRelease {
 }
 
 impl StoredRelease {
-    /// Reads a Secret or ConfigMap of Helm's storage, before any filter; `None` for any other
+    /// Reads a Secret or `ConfigMap` of Helm's storage, before any filter; `None` for any other
     /// object.
     pub fn of(object: &Value) -> Option<Self> {
         let label = |key: &str| text(object, &["metadata", "labels", key]);
@@ -211,7 +211,7 @@ impl Unpacked {
     }
 }
 
-/// The release of a Flux HelmRelease.
+/// The release of a Flux `HelmRelease`.
 pub(super) fn of_flux(
     live: &Live,
     releases: &Releases<'_>,
@@ -350,7 +350,7 @@ pub(super) fn find(
 ) {
     let known = match releases {
         Releases::Known(known) => known,
-        other => return not_known(live, other.reason().unwrap_or_default(), auto),
+        other => return not_known(live, &other.reason().unwrap_or_default(), auto),
     };
     let mut by_name: BTreeMap<(&str, &str), Vec<&StoredRelease>> = BTreeMap::new();
     for release in *known {
@@ -411,7 +411,7 @@ fn owned_by<'a>(
 }
 
 /// One source for all releases that objects name, none where no object names one.
-fn not_known(live: &Live, reason: String, auto: &mut Auto) {
+fn not_known(live: &Live, reason: &str, auto: &mut Auto) {
     let others: BTreeSet<&Identity> = auto
         .found
         .iter()

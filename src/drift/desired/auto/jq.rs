@@ -149,17 +149,17 @@ impl<'a> Parser<'a> {
 
     fn pipe(&mut self, mut paths: Vec<Vec<Part>>) -> Result<Vec<Vec<Part>>, Untranslated> {
         loop {
-            paths = self.comma(paths)?;
+            paths = self.comma(&paths)?;
             if !self.take("|") {
                 return Ok(paths);
             }
         }
     }
 
-    fn comma(&mut self, paths: Vec<Vec<Part>>) -> Result<Vec<Vec<Part>>, Untranslated> {
-        let mut all = self.term(paths.clone())?;
+    fn comma(&mut self, paths: &[Vec<Part>]) -> Result<Vec<Vec<Part>>, Untranslated> {
+        let mut all = self.term(paths.to_vec())?;
         while self.take(",") {
-            all.extend(self.term(paths.clone())?);
+            all.extend(self.term(paths.to_vec())?);
             if all.len() > MOST_PATHS {
                 return Err(TOO_LARGE);
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::repositories::{NOT_REMOTE, is_remote};
-use super::{Fetch, Found, GitPath, Identity, Layout};
+use super::{Fetch, Found, GitPath, Identity, Layout, Rendered};
 use crate::drift::desired::fetch::read_source;
 use crate::drift::desired::files::{self, CHART, File, KUSTOMIZATIONS};
 use crate::drift::desired::read::Read;
@@ -76,15 +76,7 @@ where
                 continue;
             }
             Fetch::Manifest(rendered) => {
-                let text = rendered.0.as_bytes().to_vec();
-                let mut read = files::parse(&[File {
-                    name: "manifest".into(),
-                    text,
-                }]);
-                for manifest in &mut read.manifests {
-                    // Its text would outlive what is overwritten when dropped.
-                    manifest.text = None;
-                }
+                let read = manifest(&rendered);
                 head.extend(read.manifests.iter().cloned());
                 take(&mut desired, read);
                 continue;
@@ -156,6 +148,19 @@ where
         desired.owned = unread(found.owned, &desired, reading);
     }
     desired
+}
+
+/// Reads what Helm rendered.
+fn manifest(rendered: &Rendered) -> Read {
+    let mut read = files::parse(&[File {
+        name: "manifest".into(),
+        text: rendered.0.as_bytes().to_vec(),
+    }]);
+    for manifest in &mut read.manifests {
+        // Its text would outlive what is overwritten when dropped.
+        manifest.text = None;
+    }
+    read
 }
 
 /// Reads a place at what was last applied and, where that is another commit, at what is applied
