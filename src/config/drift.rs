@@ -489,3 +489,130 @@ fn minor(text: &str) -> Result<u32, String> {
     });
     minor.ok_or_else(|| "not a version of Kubernetes such as 1.36".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{Cli, Command};
+    use super::*;
+    use clap::Parser as _;
+
+    fn parse(args: &[&str]) -> Result<DriftArgs, clap::Error> {
+        let args = ["strandline", "drift"].iter().chain(args);
+        let Command::Drift(args) = Cli::try_parse_from(args)?.command else {
+            panic!("drift")
+        };
+        Ok(*args)
+    }
+
+    fn settings(args: &[&str]) -> Result<DriftSettings, ConfigError> {
+        DriftSettings::new(&parse(args).unwrap())
+    }
+
+    #[test]
+    fn without_flags_it_is_auto_and_the_whole_cluster() {
+        let found = settings(&[]).unwrap();
+        assert_eq!(found.desired, ["auto"]);
+        assert!(found.namespaces.is_empty());
+        assert!(matches!(found.live, LiveSide::Cluster { .. }));
+        assert_eq!(found.sidecar_refs, "refs/strandline");
+        assert_eq!(found.fail_on, FAIL_ON);
+        assert_eq!((found.stale_after, found.defaults), (None, None));
+    }
+
+    #[test]
+    fn a_mirror_stands_for_a_cluster_and_not_beside_one() {
+        let found = settings(&["--mirror", "/a/m.git#prod", "--stale-after", "15m"]).unwrap();
+        let LiveSide::Mirror { place, branch, .. } = found.live else {
+            panic!("a mirror")
+        };
+        assert_eq!((place, &*branch), (Place::Path("/a/m.git".into()), "prod"));
+        assert_eq!(found.stale_after, Some(Duration::from_secs(900)));
+        for cluster in [["--kubeconfig", "k"], ["--context", "c"]] {
+            let args = [&["--mirror", "m"][..], &cluster].concat();
+            let error = parse(&args).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict);
+        }
+        assert!(parse(&["-n", "a", "-A"]).is_err());
+        let error = settings(&["--mirror", "https://me:hunter2@git.example.com/x"]).unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_flag_beats_the_file_and_a_mirror_the_file_s_cluster() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.yaml");
+        let text = "kubeconfig: k\nnamespaces: [b, a]\ndesired: [x=./x]\nfailOn: [missing]\n\
+                    deployers: [robot]\naccept: [a.yaml]\nstaleAfter: 5m\n";
+        std::fs::write(&path, text).unwrap();
+        let config = ["--config", path.to_str().unwrap()];
+        let with = |more: &[&str]| settings(&[&config[..], more].concat()).unwrap();
+        let found = with(&[]);
+        assert_eq!(
+            (&found.desired[0][..], &found.namespaces[0][..]),
+            ("x=./x", "a")
+        );
+        assert_eq!(found.fail_on, [FailOn::Missing]);
+        assert_eq!(found.deployers, ["robot"]);
+        assert_eq!(found.accept, [PathBuf::from("a.yaml")]);
+        assert_eq!(found.stale_after, Some(Duration::from_secs(300)));
+        let found = with(&[
+            "-A",
+            "--desired",
+            "./y",
+            "--fail-on",
+            "extra,added",
+            "--mirror",
+            "m",
+        ]);
+        assert!(found.namespaces.is_empty());
+        assert_eq!(found.desired, ["./y"]);
+        assert_eq!(found.fail_on, [FailOn::Added, FailOn::Extra]);
+        assert!(matches!(found.live, LiveSide::Mirror { .. }));
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_named() {
+        for (args, expected) in [
+            (
+                &["--sidecar-refs", "heads/x"][..],
+                "sidecarRefs cannot be 'heads/x'",
+            ),
+            (&["--sidecar-refs", "refs/a..b"], "sidecarRefs cannot be"),
+            (&["--deployer", "a\u{1b}b"], "printable"),
+            (&["--fail-on", "none,extra"], "stands alone"),
+            (&["-n", "No"], "namespaces cannot be 'No'"),
+            (
+                &["--default-namespace", "a b"],
+                "not the name of a namespace",
+            ),
+            (&["--mirror", "#main"], "mirror cannot be"),
+        ] {
+            let error = settings(args).unwrap_err().to_string();
+            assert!(error.contains(expected), "{args:?}: {error}");
+        }
+        for args in [
+            ["--defaults", "2.1"],
+            ["--defaults", "1.x"],
+            ["--fail-on", "unknown"],
+        ] {
+            assert!(parse(&args).is_err(), "{args:?}");
+        }
+        assert_eq!(
+            settings(&["--defaults", "v1.35.2"]).unwrap().defaults,
+            Some(35)
+        );
+        assert_eq!(
+            settings(&["--defaults", "1.35"]).unwrap().defaults,
+            Some(35)
+        );
+        assert!(settings(&["--fail-on", "none"]).unwrap().fail_on.is_empty());
+        let refs = settings(&["--sidecar-refs", "refs/heads/strandline/"]).unwrap();
+        assert_eq!(refs.sidecar_refs, "refs/heads/strandline");
+    }
+
+    #[test]
+    fn sources_with_commas_stay_whole() {
+        let found = settings(&["--desired", "a=helm:c?values=x,y", "--desired", "-"]).unwrap();
+        assert_eq!(found.desired, ["a=helm:c?values=x,y", "-"]);
+    }
+}

@@ -19,7 +19,7 @@ pub(super) use tell::attribution;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
-pub(in crate::drift) mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 

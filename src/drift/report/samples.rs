@@ -6,14 +6,9 @@ use serde_json::{Value, json};
 use super::*;
 
 /// A value that must be in no rendering.
-pub(in crate::drift) const SECRET: &str = "hunter2-never-shown";
+pub(crate) const SECRET: &str = "hunter2-never-shown";
 
-pub(in crate::drift) fn field(
-    path: &str,
-    class: FieldClass,
-    desired: Value,
-    live: Value,
-) -> FieldReport {
+pub(crate) fn field(path: &str, class: FieldClass, desired: Value, live: Value) -> FieldReport {
     let some = |value: Value| Some(value).filter(|value| !value.is_null());
     FieldReport {
         path: path.to_owned(),
@@ -38,7 +33,7 @@ fn by(mut field: FieldReport, manager: &str, operation: &str) -> FieldReport {
     field
 }
 
-pub(in crate::drift) fn object(kind: &str, name: &str, class: ObjectClass) -> ObjectReport {
+pub(crate) fn object(kind: &str, name: &str, class: ObjectClass) -> ObjectReport {
     ObjectReport {
         group: String::new(),
         version: "v1".to_owned(),
@@ -56,7 +51,7 @@ pub(in crate::drift) fn object(kind: &str, name: &str, class: ObjectClass) -> Ob
 }
 
 /// Each class of objects and of fields once.
-pub(in crate::drift) fn full() -> Report {
+pub(crate) fn full() -> Report {
     let mut web = object("Deployment", "web", ObjectClass::Modified);
     web.group = "apps".to_owned();
     web.marks = vec!["rolling out".to_owned()];
@@ -202,7 +197,7 @@ pub(in crate::drift) fn full() -> Report {
 }
 
 /// Nothing differs.
-pub(in crate::drift) fn clean() -> Report {
+pub(crate) fn clean() -> Report {
     let mut report = full();
     report.objects.clear();
     report.incomplete.clear();
@@ -347,7 +342,7 @@ prop_compose! {
 
 prop_compose! {
     /// Hostile wherever a cluster or a repository has a say.
-    pub(in crate::drift) fn hostile()(
+    pub(crate) fn hostile()(
         mut objects in proptest::collection::vec(hostile_object(), 0..8),
         texts in proptest::collection::vec(hostile_text(), 9),
     ) -> Report {
