@@ -97,7 +97,7 @@ pub fn helms() -> Result<[PathBuf; 2], Unavailable> {
             std::fs::rename(&scratch, folder).context(folder.display())?;
             Ok(())
         })?;
-        Ok(folder.join("helm"))
+        Ok::<_, Unavailable>(folder.join("helm"))
     };
     let [three, four] = HELM_MODULES;
     Ok([build(three)?, build(four)?])
