@@ -11,6 +11,8 @@ use crate::oracle::{Class, Identity};
 use crate::support::Result;
 use crate::support::plane::ADMIN;
 
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Which of its two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Flavour {
@@ -166,7 +168,10 @@ fn differing(diff: &str) -> BTreeMap<String, Vec<String>> {
             file = path.rsplit('/').next().unwrap_or_default().to_owned();
         } else if line.starts_with(['+', '-']) && !line.starts_with("---") {
             let word = line[1..].trim_start();
-            if !word.starts_with("generation:") {
+            // Server-side apply writes last-applied anew, without the empty annotations of
+            // client-side apply; and the server counts generations.
+            let counter = ["generation:", "{\"apiVersion\":", LAST_APPLIED];
+            if !counter.iter().any(|head| word.starts_with(head)) {
                 differing
                     .entry(file.clone())
                     .or_default()

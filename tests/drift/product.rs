@@ -136,14 +136,6 @@ fn field(field: &Value) -> Result<Finding> {
 }
 
 impl Report {
-    /// Objects of a class.
-    pub(crate) fn of_class(&self, class: &str) -> Vec<&Identity> {
-        let all = self.objects.iter();
-        all.filter(|(_, reported)| reported.class == class)
-            .map(|(id, _)| id)
-            .collect()
-    }
-
     /// A count of the summary.
     pub(crate) fn count(&self, name: &str) -> u64 {
         self.json["summary"][name].as_u64().unwrap_or(u64::MAX)
