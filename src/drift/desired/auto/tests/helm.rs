@@ -67,7 +67,7 @@ fn find(yaml: &str, releases: &[StoredRelease]) -> Auto {
 #[test]
 fn the_newest_deployed_revision_is_desired() {
     let releases = [
-        stored("shop", "web", 9, "superseded", "shop", &manifest("a")),
+        stored("shop", "web", 9, "deployed", "shop", &manifest("a")),
         stored("shop", "web", 10, "deployed", "shop", &manifest("b")),
         stored("shop", "web", 11, "failed", "shop", &manifest("c")),
         stored("shop", "gone", 1, "uninstalled", "shop", &manifest("d")),
