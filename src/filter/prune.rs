@@ -263,10 +263,8 @@ impl<O: Observer> Pruner<'_, O> {
                 allocated = matches!(leaf.act, Act::PruneUnlessAskedFor { .. });
             }
         }
-        if !(before.removes() && word.removes()) {
-            if by.is_some() {
-                (word.by, word.allocated) = (by, allocated);
-            }
+        if by.is_some() && !(before.removes() && word.removes()) {
+            (word.by, word.allocated) = (by, allocated);
         }
         if wanted
             && !word.removes()

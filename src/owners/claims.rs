@@ -74,7 +74,7 @@ enum ListKeys {
 
 /// The claims on one live object.
 pub(super) struct Claims<'a> {
-    claims: Vec<Claim<'a>>,
+    all: Vec<Claim<'a>>,
     wide: HashMap<(u32, Key<'a>), u32>,
     lists: HashMap<u32, ListKeys>,
     /// By bit.
@@ -97,7 +97,7 @@ impl<'a> Claims<'a> {
         skip_status: bool,
     ) -> Self {
         let mut claims = Self {
-            claims: Vec::with_capacity(64),
+            all: Vec::with_capacity(64),
             wide: HashMap::new(),
             lists: HashMap::new(),
             heads: Vec::new(),
@@ -131,9 +131,9 @@ impl<'a> Claims<'a> {
         let count = self.heads.len();
         let mut to: Vec<usize> = (0..count).collect();
         let mut any = false;
-        for at in 1..count {
+        for (at, first) in to.iter_mut().enumerate().skip(1) {
             if let Some(same) = (0..at).find(|&b| self.heads[b].same_writer(&self.heads[at])) {
-                to[at] = same;
+                *first = same;
                 any = true;
                 let time = self.heads[at].time.clone();
                 if time > self.heads[same].time {
@@ -150,15 +150,15 @@ impl<'a> Claims<'a> {
                 all | (u128::from(bits >> bit & 1 == 1) << to[bit])
             })
         };
-        for claim in &mut self.claims {
+        for claim in &mut self.all {
             claim.own = join(claim.own);
             claim.whole = join(claim.whole);
         }
     }
 
     fn push(&mut self, key: Key<'a>) -> u32 {
-        let at = u32::try_from(self.claims.len()).unwrap_or(NONE);
-        self.claims.push(Claim {
+        let at = u32::try_from(self.all.len()).unwrap_or(NONE);
+        self.all.push(Claim {
             key,
             next: NONE,
             first: NONE,
@@ -172,7 +172,7 @@ impl<'a> Claims<'a> {
     }
 
     pub(super) fn claim(&self, at: u32) -> &Claim<'a> {
-        &self.claims[at as usize]
+        &self.all[at as usize]
     }
 
     /// The claim on a child of a place.
@@ -198,8 +198,8 @@ impl<'a> Claims<'a> {
             return at;
         }
         let at = self.push(key.clone());
-        self.claims[at as usize].next = self.claim(of).first;
-        let parent = &mut self.claims[of as usize];
+        self.all[at as usize].next = self.claim(of).first;
+        let parent = &mut self.all[of as usize];
         parent.first = at;
         parent.children += 1;
         let children = parent.children;
@@ -337,7 +337,7 @@ impl<'a> Visitor<'a> for Entry<'_, 'a, '_> {
     }
 }
 
-/// One node of a FieldsV1.
+/// One node of a `FieldsV1`.
 struct Fields<'c, 'a, 'v> {
     claims: &'c mut Claims<'a>,
     at: u32,
@@ -358,7 +358,7 @@ impl<'a> DeserializeSeed<'a> for Fields<'_, 'a, '_> {
 impl<'a> Fields<'_, 'a, '_> {
     fn below<'s, 'v>(&'s mut self, key: Key<'a>, live: &'v Value) -> Fields<'s, 'a, 'v> {
         let at = self.claims.child_or_new(self.at, key);
-        self.claims.claims[self.at as usize].claimed_below = true;
+        self.claims.all[self.at as usize].claimed_below = true;
         Fields {
             claims: &mut *self.claims,
             at,
@@ -473,7 +473,7 @@ impl<'a> Visitor<'a> for Fields<'_, 'a, '_> {
         if self.at == ROOT {
             return Ok(());
         }
-        let claim = &mut self.claims.claims[self.at as usize];
+        let claim = &mut self.claims.all[self.at as usize];
         if itself || !below {
             claim.own |= self.bit;
         }
@@ -502,7 +502,7 @@ impl<'a> Applied<'_, 'a, '_> {
     }
 
     fn mark(&mut self) {
-        self.claims.claims[self.at as usize].applied = true;
+        self.claims.all[self.at as usize].applied = true;
     }
 }
 

@@ -9,11 +9,14 @@ use serde_json::{Map, Value};
 /// Lists up to this length are searched; longer ones get a table.
 const SHORT: usize = 32;
 
+/// The fields that a table is by, and the positions by their hash.
+type Table = (Vec<String>, HashMap<u64, Vec<usize>>);
+
 /// The elements of one live list.
 pub(super) struct Elements<'v> {
     list: &'v [Value],
     /// Positions by the hash of the key fields' values, or of the whole value.
-    table: Option<(Vec<String>, HashMap<u64, Vec<usize>>)>,
+    table: Option<Table>,
 }
 
 impl<'v> Elements<'v> {

@@ -157,18 +157,19 @@ impl Model {
             let step = if kind == "f" {
                 Some(Step::Key(rest.into()))
             } else {
-                let index = live
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .position(|element| match kind {
-                        "k" => {
-                            let keys: Value = serde_json::from_str(rest).unwrap();
-                            element["id"] == keys["id"]
-                        }
-                        "v" => element.to_string() == rest,
-                        _ => false,
-                    });
+                let index =
+                    live.as_array()
+                        .unwrap()
+                        .iter()
+                        .position(|element| match kind {
+                            "k" => {
+                                let keys: Value = serde_json::from_str(rest).unwrap();
+                                element["id"] == keys["id"]
+                            }
+                            "v" => serde_json::from_str::<Value>(rest)
+                                .is_ok_and(|value| value == *element),
+                            _ => false,
+                        });
                 let index = index.or_else(|| rest.parse().ok());
                 index.map(Step::Index)
             };

@@ -20,6 +20,7 @@ pub(super) fn at(path: &str) -> Vec<Step> {
         .collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "shorter where it is called")]
 fn entry(manager: &str, operation: &str, fields: Value) -> Value {
     json!({"manager": manager, "operation": operation, "apiVersion": "apps/v1",
         "time": "2026-01-02T03:04:05Z", "fieldsType": "FieldsV1", "fieldsV1": fields})

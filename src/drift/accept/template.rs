@@ -59,8 +59,11 @@ enum What<'a> {
 }
 
 fn rule(out: &mut String, object: &ObjectReport, until: Date, what: &What<'_>) {
-    // Names are globs in a rule.
-    let exact = |text: &str| quoted(&globset::escape(text));
+    // Names are globs in a rule; globset leaves backslashes alone.
+    let exact = |text: &str| {
+        let parts: Vec<String> = text.split('\\').map(globset::escape).collect();
+        quoted(&parts.join("\\\\"))
+    };
     let mut paths = String::new();
     if let What::Fields(fields) = what {
         let mut last = None;

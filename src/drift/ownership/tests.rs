@@ -58,6 +58,7 @@ fn words(judgement: &Judgement, shape: &Shape) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_kind_of_owner_has_its_verdict() {
     const A: &str = "Apply";
     const U: &str = "Update";
