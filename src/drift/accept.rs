@@ -216,9 +216,19 @@ pub fn names(place: &Place, difference: &Difference, desired: &Value, live: &Val
     match place {
         Place::Path(path) => difference.is_covered_by(path, desired, live),
         Place::Pointer(steps) => {
-            difference.live_at.starts_with(steps) || difference.desired_at.starts_with(steps)
+            points_to(steps, &difference.live_at) || points_to(steps, &difference.desired_at)
         }
     }
+}
+
+/// Whether a pointer names a place or what it lies in. A pointer does not say whether a number is a
+/// position or a map's key.
+fn points_to(pointer: &[Step], at: &[Step]) -> bool {
+    let same = |(step, other): (&Step, &Step)| match (step, other) {
+        (Step::Index(index), Step::Key(key)) => index.to_string() == **key,
+        (step, other) => step == other,
+    };
+    pointer.len() <= at.len() && pointer.iter().zip(at).all(same)
 }
 
 /// A rule as reports name it: `accepted: on call, until 2026-12-31 [web replicas]`.

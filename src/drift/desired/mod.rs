@@ -74,6 +74,11 @@ impl Manifest {
         Identity::of(&self.value)
     }
 
+    /// Whether it stands for a Secret that a controller makes of another object.
+    pub fn is_derived(&self) -> bool {
+        self.keys_only.is_some_and(|why| why != secrets::SOPS)
+    }
+
     /// The 1-based line of a place, or of the nearest one around it. Reads the text again: of many
     /// places of one object, ask [`Manifest::lines`].
     pub fn line_of(&self, at: &[Step]) -> usize {

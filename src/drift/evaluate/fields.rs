@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::super::accept::{self, Seen};
+use super::super::accept::{self, Ignore, Ignored, Place as Named, Seen};
 use super::super::compare::{Difference, Relation, Sides, compare};
 use super::super::desired::{Identity, Manifest};
 use super::super::live::LiveObject;
@@ -12,6 +12,7 @@ use super::super::ownership::{ObjectFacts, judge_in};
 use super::super::report::{FieldClass, FieldReport, ObjectClass, Severity};
 use super::desired_side::Filtered;
 use super::{Evaluator, Judged, Place, class_of, group_version};
+use crate::filter::{FieldPath, Segment};
 use crate::object::Step;
 use crate::owners::{Mask, MaskKind};
 
@@ -86,7 +87,16 @@ impl Evaluator<'_> {
             live: &live.shape.masks,
         };
         for difference in differences {
-            self.field(identity, place, live, &secrets, difference, &mut judged);
+            // Whoever makes the Secret may put more keys into it than its maker's object tells.
+            let more_keys = manifest.keys_unknown
+                && difference.relation == Relation::LiveOnly
+                && is_data(&difference);
+            // A derived Secret has its keys from its maker, and all else is the maker's business.
+            let derived =
+                manifest.keys_only.is_some() && !is_data(&difference) && manifest.is_derived();
+            if !more_keys && !derived {
+                self.field(identity, place, live, &secrets, difference, &mut judged);
+            }
         }
         if self.question.digest_key.is_none() || manifest.keys_only.is_some() {
             // Keys on both sides, whose values nobody can hold against each other.
@@ -191,7 +201,7 @@ impl Evaluator<'_> {
             group: Some(&identity.group),
             kind: Some(&identity.kind),
         };
-        let judgement = judge_in(about, &difference, &live.shape, self.question.deployers);
+        let judgement = judge_in(about, &difference, &live.shape, &self.deployers[place.0]);
         let Some(mut class) = judgement.class else {
             return;
         };
@@ -278,6 +288,9 @@ impl Evaluator<'_> {
                     desired: &manifest.value,
                     live: &live.value,
                 };
+                if self.hides_inside(rule, identity, manifest, live, difference) {
+                    return true;
+                }
                 accept::hides_field(rule, seen, |manager| {
                     let owners = live.shape.owners(&difference.live_at);
                     let mut writers = owners.writers.iter();
@@ -288,6 +301,48 @@ impl Evaluator<'_> {
                 })
             })
             .map(accept::shown)
+    }
+
+    /// Whether a rule names places within an atomic list, and without them the list is the same.
+    fn hides_inside(
+        &self,
+        rule: &Ignore,
+        identity: &Identity,
+        manifest: &Manifest,
+        live: &LiveObject,
+        difference: &Difference,
+    ) -> bool {
+        let Ignored::Paths(places) = &rule.what else {
+            return false;
+        };
+        let is_list = |value: &Option<Value>| value.as_ref().is_some_and(Value::is_array);
+        if difference.relation != Relation::Changed || !is_list(&difference.live) {
+            return false;
+        }
+        let depth = difference.path.segments().len();
+        let inside: Vec<&FieldPath> = places
+            .iter()
+            .filter_map(|place| match place {
+                Named::Path(path) => Some(path),
+                Named::Pointer(_) => None,
+            })
+            .filter(|path| path.segments().len() > depth)
+            .collect();
+        if inside.is_empty() {
+            return false;
+        }
+        let (mut desired, mut without) = (manifest.value.clone(), (*live.value).clone());
+        for path in inside {
+            remove(&mut desired, path.segments());
+            remove(&mut without, path.segments());
+        }
+        let left = compare(Sides {
+            desired: &desired,
+            live: &without,
+            schema: self.schema(identity, live),
+            tables: self.question.tables,
+        });
+        left.iter().all(|other| other.path != difference.path)
     }
 
     /// What Git has changed since the object was last applied.
@@ -427,6 +482,36 @@ fn is_data(difference: &Difference) -> bool {
         &difference.live_at
     };
     matches!(at.first(), Some(Step::Key(field)) if matches!(&**field, "data" | "stringData"))
+}
+
+/// Takes away what a path names.
+fn remove(value: &mut Value, path: &[Segment]) {
+    let Some((segment, rest)) = path.split_first() else {
+        return;
+    };
+    match (segment, value) {
+        (Segment::Field(name) | Segment::Key(name), Value::Object(map)) => {
+            if rest.is_empty() {
+                map.remove(&**name);
+            } else if let Some(below) = map.get_mut(&**name) {
+                remove(below, rest);
+            }
+        }
+        (Segment::Any, Value::Object(map)) => {
+            if rest.is_empty() {
+                map.clear();
+            }
+            map.values_mut().for_each(|below| remove(below, rest));
+        }
+        (segment, Value::Array(list)) => {
+            if rest.is_empty() {
+                list.retain(|element| !segment.selects(element));
+            }
+            let named = list.iter_mut().filter(|element| segment.selects(element));
+            named.for_each(|element| remove(element, rest));
+        }
+        _ => {}
+    }
 }
 
 /// A Secret of which only keys are known.

@@ -7,6 +7,8 @@ mod desired_side;
 mod extra;
 mod fields;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -81,6 +83,8 @@ pub struct Evaluator<'a> {
     /// Why a live object that no source declares may be declared all the same.
     unread: Option<String>,
     types: HashMap<(Box<str>, Box<str>), Known>,
+    /// Who deploys each source.
+    deployers: Vec<Deployers>,
 }
 
 /// A kind, ready to be compared.
@@ -100,6 +104,11 @@ impl<'a> Evaluator<'a> {
             broken: BTreeMap::new(),
             unread: None,
             types: HashMap::new(),
+            deployers: question
+                .desired
+                .iter()
+                .map(|d| deployers(question, d))
+                .collect(),
         };
         for kind in question.live.kinds.values() {
             evaluator.learn(kind);
@@ -198,6 +207,10 @@ impl<'a> Evaluator<'a> {
             return None;
         }
         let places = self.declared.get(identity).map_or(&[][..], Vec::as_slice);
+        if let Some(stale) = self.question.stale {
+            // A silent recorder's mirror says nothing of now, neither good nor bad.
+            return Some(self.unknown(identity, places.first().copied(), live, stale.to_owned()));
+        }
         let judged = match places {
             [] => self.undeclared(identity, live)?,
             [place] => self.declared_once(identity, *place, live),
@@ -439,6 +452,17 @@ pub fn evaluate(question: Question<'_>) -> Report {
         }
     }
     tally.finish()
+}
+
+/// Who deploys a source: who always does, and who it says.
+fn deployers(question: Question<'_>, desired: &Desired) -> Deployers {
+    let mut all = question.deployers.clone();
+    let own = desired
+        .deployers
+        .iter()
+        .map(|writer| writer.manager.to_string());
+    all.extra.extend(own);
+    all
 }
 
 /// The class of an object with these fields.

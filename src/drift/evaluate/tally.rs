@@ -13,6 +13,7 @@ pub struct Tally {
     ignored: BTreeMap<String, (usize, usize)>,
     order: BTreeMap<String, usize>,
     show_in_sync: bool,
+    stale: bool,
 }
 
 impl Tally {
@@ -72,6 +73,7 @@ impl Tally {
             ignored: BTreeMap::new(),
             order,
             show_in_sync: question.show_in_sync,
+            stale: question.stale.is_some(),
         }
     }
 
@@ -87,7 +89,8 @@ impl Tally {
             let (fields, objects) = self.ignored.entry(rule).or_default();
             *(if whole { objects } else { fields }) += 1;
         }
-        if judged.report.class == ObjectClass::Unknown {
+        // A reason that all of them share is said once.
+        if judged.report.class == ObjectClass::Unknown && !self.stale {
             let reason = judged.report.reason.clone().unwrap_or_default();
             self.report
                 .incomplete
