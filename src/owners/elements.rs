@@ -1,8 +1,12 @@
 //! Which element of a live list a key of a field set, or an element of last-applied, means.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::LazyLock;
 
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -93,12 +97,16 @@ impl<'v> Elements<'v> {
     pub(super) fn place(&mut self, applied: &[&RawValue], keys: &[&str]) -> Vec<Option<usize>> {
         let mut taken = vec![false; self.list.len()];
         let place = |raw: &&RawValue| {
-            let element: Value = serde_json::from_str(raw.get()).ok()?;
-            let mut wanted = Map::new();
-            for key in keys {
-                wanted.insert((*key).to_owned(), field(&element, key)?.clone());
+            let mut picked = Pick(keys)
+                .deserialize(&mut serde_json::Deserializer::from_str(raw.get()))
+                .ok()?;
+            if keys.contains(&"protocol") && !picked.contains_key("protocol") {
+                picked.insert("protocol".to_owned(), TCP.clone());
             }
-            let found = self.with_keys(&wanted);
+            if picked.len() < keys.len() {
+                return None;
+            }
+            let found = self.with_keys(&picked);
             let at = found.into_iter().find(|&at| !taken[at])?;
             taken[at] = true;
             Some(at)
@@ -120,6 +128,37 @@ impl<'v> Elements<'v> {
     }
 }
 
+/// Reads these fields of a JSON object, and builds nothing else of it.
+struct Pick<'k>(&'k [&'k str]);
+
+impl<'de> DeserializeSeed<'de> for Pick<'_> {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Pick<'_> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut picked = Map::new();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if self.0.contains(&&*key) {
+                picked.insert(key.into_owned(), map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(picked)
+    }
+}
+
 fn positions(list: &[Value], fits: impl Fn(&Value) -> bool) -> Vec<usize> {
     let all = list.iter().enumerate();
     all.filter(|(_, element)| fits(element))
@@ -132,11 +171,12 @@ pub(super) fn names_index(list: &[Value]) -> bool {
     !list.is_empty() && list.iter().all(|element| element["name"].is_string())
 }
 
+static TCP: LazyLock<Value> = LazyLock::new(|| Value::from("TCP"));
+
 /// A key field's value, defaults included: the only key of built-in types that is defaulted is
 /// `protocol`
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/service-resources/service-v1/#ServiceSpec>).
 fn field<'v>(element: &'v Value, name: &str) -> Option<&'v Value> {
-    static TCP: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::from("TCP"));
     element
         .get(name)
         .or_else(|| (name == "protocol" && element.is_object()).then(|| &*TCP))
