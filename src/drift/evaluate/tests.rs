@@ -396,7 +396,7 @@ fn values_of_secrets_are_compared_by_the_digest_key_alone_and_never_shown() {
     };
     // hunter2, and another value
     let live = live(&[secret(json!({"a": "aHVudGVyMg==", "b": "bGl2ZQ=="}))]);
-    let yaml = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: Opaque\nstringData: {a: hunter2, b: desired, c: new}\n";
+    let yaml = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ntype: Opaque\nstringData: {a: hunter2, b: wanted1, c: newest1}\n";
     let sources = [source("git", yaml)];
     let with_key = Asked {
         digest_key: true,
