@@ -154,7 +154,7 @@ pub enum OutputFormat {
     Markdown,
     /// SARIF 2.1.0, for code scanning; `drift` alone.
     Sarif,
-    /// JUnit XML, for a CI's test report; `drift` alone.
+    /// The XML of test reports in CI systems; `drift` alone.
     Junit,
 }
 

@@ -19,6 +19,15 @@ pub(super) fn is_hidden(c: char) -> bool {
         || matches!(c, '\u{fdd0}'..='\u{fdef}')
 }
 
+/// The beginning of a text, at most `most` bytes of whole characters.
+pub(super) fn beginning(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// On one line: what is hidden is spelled as Rust and JSON do, `\n`, `\u{1b}`.
 pub(in crate::drift) fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {

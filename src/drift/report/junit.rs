@@ -1,4 +1,4 @@
-//! The report as JUnit XML: a suite per source, a case per object.
+//! The report as `JUnit` XML: a suite per source, a case per object.
 //!
 //! The form that CI systems read: <https://github.com/testmoapp/junitxml>.
 

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::escape::visible;
+use super::escape::{beginning, visible};
 use super::tell::{self, Verdict};
 use super::values::{cut, inline, text_diff};
 use super::{FieldReport, ObjectClass, ObjectReport, Options, Report, Side};
@@ -157,8 +157,8 @@ impl Page {
             return page;
         }
         // Plain words and character references: cut between words, nothing is left open.
-        let mut end = page.floor_char_boundary(budget.min(self.verdict.len()));
-        end = page[..end].rfind(char::is_whitespace).unwrap_or(0);
+        let page = beginning(&page, budget.min(self.verdict.len()));
+        let end = page.rfind(char::is_whitespace).unwrap_or(0);
         page[..end].to_owned()
     }
 

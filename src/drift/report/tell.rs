@@ -41,8 +41,7 @@ impl Verdict {
         match self {
             Self::Incomplete => "incomplete",
             Self::Drift => "drift",
-            Self::Pending => "no drift",
-            Self::InSync => "no drift",
+            Self::Pending | Self::InSync => "no drift",
         }
     }
 }
@@ -144,10 +143,10 @@ pub(super) fn place(object: &ObjectReport, line: Option<usize>) -> Option<String
 /// The class and who wrote it: `Changed by kubectl-edit (Update), last write 2026-11-21T09:00:00Z`.
 pub(in crate::drift) fn attribution(field: &FieldReport) -> String {
     let mut text = field_class(field.class).to_owned();
-    if field.class == FieldClass::Ignored {
-        if let Some(rule) = &field.rule {
-            text = format!("{text} ({})", visible(rule));
-        }
+    if field.class == FieldClass::Ignored
+        && let Some(rule) = &field.rule
+    {
+        text = format!("{text} ({})", visible(rule));
     }
     if let Some(manager) = &field.manager {
         text = format!("{text} by {}", visible(manager));

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::escape::visible;
+use super::escape::{beginning, visible};
 use super::{FieldReport, Side};
 
 /// What stands in for a value that is not shown.
@@ -57,15 +57,8 @@ fn scalar(text: &str) -> String {
 /// A value on one line, without hidden characters, not cut.
 pub(super) fn inline(value: &Value) -> String {
     let text = match value {
-        Value::String(text) => {
-            let end = text.floor_char_boundary(LOOKED_AT);
-            scalar(&text[..end])
-        }
-        other => {
-            let mut text = other.to_string();
-            text.truncate(text.floor_char_boundary(LOOKED_AT));
-            text
-        }
+        Value::String(text) => scalar(beginning(text, LOOKED_AT)),
+        other => beginning(&other.to_string(), LOOKED_AT).to_owned(),
     };
     visible(&text).into_owned()
 }
@@ -165,8 +158,7 @@ pub(super) fn text_diff(field: &FieldReport, most: usize) -> Option<Vec<DiffLine
             };
             let text = change.value();
             let line = text.strip_suffix('\n').unwrap_or(text);
-            let end = line.floor_char_boundary(LOOKED_AT);
-            let mut text = visible(&line[..end]).into_owned();
+            let mut text = visible(beginning(line, LOOKED_AT)).into_owned();
             if change.missing_newline() && desired.ends_with('\n') != live.ends_with('\n') {
                 text.push_str(" (no line break at the end)");
             }
