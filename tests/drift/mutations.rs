@@ -9,7 +9,7 @@ use crate::bed::Bed;
 use crate::kubectl_diff::{Flavour, Tally};
 use crate::matrix::table::Exceptions;
 use crate::matrix::{Matrix, Mutation, reset};
-use crate::oracle::Identity;
+use crate::oracle::{Class, Finding, Identity};
 use crate::product::{self, Report, Reported, unversioned};
 use crate::recording::{Recording, Tree};
 use crate::support::acid::How;
@@ -153,12 +153,14 @@ pub(crate) fn compare<'m>(
     let nothing = Reported::default();
     for (id, mutation) in &changed {
         let reported = report.objects.get(id).unwrap_or(&nothing);
-        if reported.fields != mutation.expected {
+        let class = object_class(&mutation.expected);
+        let is_class = reported.class == class || (class == "InSync" && reported.class.is_empty());
+        if reported.fields != mutation.expected || !is_class {
             wrong.push((Some(*mutation), difference(mutation, reported)));
         }
     }
     for (id, reported) in &report.objects {
-        if !changed.contains_key(id) && !["InSync", "Ignored"].contains(&reported.class.as_str()) {
+        if !changed.contains_key(id) && reported.class != "InSync" {
             wrong.push((None, format!("{id:?} was not changed: {reported:?}")));
         }
     }
@@ -166,6 +168,20 @@ pub(crate) fn compare<'m>(
         wrong.push((None, format!("incomplete: {line}")));
     }
     wrong
+}
+
+/// What an object with these findings is.
+fn object_class(findings: &[Finding]) -> &'static str {
+    let all = |classes: &[Class]| findings.iter().all(|found| classes.contains(&found.class));
+    if findings.is_empty() {
+        "InSync"
+    } else if all(&[Class::Ignored]) {
+        "Ignored"
+    } else if all(&[Class::Ignored, Class::Pending, Class::PendingRemoval]) {
+        "Pending"
+    } else {
+        "Modified"
+    }
 }
 
 fn difference(mutation: &Mutation, reported: &Reported) -> String {
