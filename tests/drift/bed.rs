@@ -10,7 +10,7 @@ use crate::api::{Api, JSON};
 use crate::oracle::Identity;
 use crate::oracle::schema::Schemas;
 use crate::support::acid::{Acid, How, manifests};
-use crate::support::expectation::strip;
+use crate::support::expectation::{remove, strip};
 use crate::support::plane::{ADMIN, ControlPlane};
 use crate::support::{Context as _, Failure, Result, Unavailable, folder, wait_for};
 
@@ -116,6 +116,7 @@ impl<'p> Bed<'p> {
         }
         let mut object = object.clone();
         strip(&name, &mut object, &[]);
+        strip_injected(&mut object);
         Ok(object)
     }
 
@@ -235,6 +236,19 @@ impl<'p> Bed<'p> {
 
 fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list["items"].as_array().into_iter().flatten()
+}
+
+/// The certificate authority that an injector keeps, whoever wrote it last:
+/// <https://cert-manager.io/docs/concepts/ca-injector/>.
+fn strip_injected(object: &mut Value) {
+    let annotations = object["metadata"]["annotations"].as_object();
+    let injected = annotations.is_some_and(|all| {
+        all.keys()
+            .any(|key| key.starts_with("cert-manager.io/inject-"))
+    });
+    if injected && object["webhooks"].is_array() {
+        remove(object, &["webhooks", "*", "clientConfig", "caBundle"]);
+    }
 }
 
 /// What must be the same again: all but the server's counters and the entries' times.

@@ -145,10 +145,3 @@ impl Report {
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
-
-/// Whether this build has the command at all; goes when it does.
-pub(crate) fn is_there() -> bool {
-    let home = std::env::temp_dir();
-    let asked = Program::strandline(&home).args(["drift", "--help"]).run();
-    asked.is_ok_and(|finished| finished.code == Some(0))
-}

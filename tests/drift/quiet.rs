@@ -146,10 +146,12 @@ fn plant(bed: &Bed<'_>, rng: &mut Rng) -> Result<Vec<Mutation>> {
                 .api
                 .change(id, "", "kubectl-annotate", MERGE_PATCH, &body)?;
             let after = answer.success(&format!("{id:?}"))?;
+            let asked = after.clone();
             planted.push(matrix::mutation(
                 bed,
                 id,
                 before,
+                asked,
                 after,
                 "annotate".to_owned(),
             )?);

@@ -217,7 +217,7 @@ pub(crate) fn heartbeats_change_nothing(plane: &ControlPlane) -> Outcome {
     let marked = mark_all(&api, &pairs, "after")?;
     let (branch_now, owners_now) = settled(&mut recording, &marked, &branch)?;
 
-    let is_mark = |path: &String| path.ends_with("/mark.yaml");
+    let is_mark = |path: &String| path.contains("/mark.");
     let beats = |one: &Tree, other: &Tree| -> Vec<String> {
         let differing = Recording::differing(one, other);
         differing

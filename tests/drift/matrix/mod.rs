@@ -52,6 +52,8 @@ pub(crate) struct Mutation {
     pub(crate) cell: Cell,
     pub(crate) before: Value,
     pub(crate) after: Value,
+    /// The object as the request asked for it.
+    pub(crate) asked: Value,
     pub(crate) expected: Vec<Finding>,
     /// How to see it again: the request's body.
     pub(crate) how: String,
@@ -216,6 +218,7 @@ impl Matrix {
         Ok(Some(Mutation {
             id,
             cell: cell.clone(),
+            asked: places::applied(&before, &place),
             before,
             after,
             expected: Vec::new(),
@@ -248,7 +251,8 @@ pub(crate) fn leaf_changed(
             .change(id, "", request.manager, kind, &request.body)?;
         if answer.is_success() {
             let how = format!("patch at {:?}", place.at);
-            let mutation = mutation(bed, id, before.clone(), answer.body, how)?;
+            let asked = places::applied(&before, place);
+            let mutation = mutation(bed, id, before.clone(), asked, answer.body, how)?;
             if !mutation.expected.is_empty() {
                 return Ok(Some(mutation));
             }
@@ -263,6 +267,7 @@ pub(crate) fn mutation(
     bed: &Bed<'_>,
     id: &Identity,
     before: Value,
+    asked: Value,
     after: Value,
     how: String,
 ) -> Result<Mutation> {
@@ -275,6 +280,7 @@ pub(crate) fn mutation(
         },
         before,
         after,
+        asked,
         expected: Vec::new(),
         how,
     };
@@ -294,6 +300,7 @@ fn expectation(bed: &Bed<'_>, mutation: &Mutation) -> Result<Vec<Finding>> {
         desired: bed.desired_of(id).unwrap_or(&Value::Null),
         before: &before,
         after: &after,
+        asked: &mutation.asked,
         owners: &owners,
     };
     Ok(expected(

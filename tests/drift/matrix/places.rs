@@ -335,7 +335,21 @@ fn sample(node: Node<'_>, key: &str, rng: &mut Rng, depth: usize) -> Option<Valu
         Some("boolean") => Some(true.into()),
         Some("integer") => Some((number % 50 + 1).into()),
         Some("number") => Some(json!(1.5)),
-        Some("array") => Some(json!([sample(node.items(), key, rng, depth + 1)?])),
+        Some("array") => {
+            let mut item = sample(node.items(), key, rng, depth + 1)?;
+            // Without its keys an element has no place.
+            if let List::Map(keys) = node.list() {
+                for key in keys
+                    .iter()
+                    .filter(|key| item[*key].is_null())
+                    .cloned()
+                    .collect::<Vec<_>>()
+                {
+                    item[&key] = sample(node.items().field(&key), &key, rng, depth + 1)?;
+                }
+            }
+            Some(json!([item]))
+        }
         Some("string") if says(node, "format", "byte") => Some("cGxhbnRlZA==".into()),
         Some("string") if says(node, "format", "date-time") => Some("2030-01-02T03:04:05Z".into()),
         Some("string") if key.ends_with("imeout") || key.ends_with("nterval") => {

@@ -82,14 +82,17 @@ pub(crate) struct States<'a> {
     pub(crate) desired: &'a Value,
     pub(crate) before: &'a Value,
     pub(crate) after: &'a Value,
+    /// The object as the change asked for it: what it does not name, the server set.
+    pub(crate) asked: &'a Value,
     pub(crate) owners: &'a Owners,
 }
 
 /// What drift has to report, in the order of paths.
 pub(crate) fn expected(node: Node<'_>, states: States<'_>) -> Vec<Finding> {
-    let desired = folded(states.desired);
+    let (desired, asked) = (folded(states.desired), folded(states.asked));
     let mut walk = Walk {
         owners: states.owners,
+        asked: &asked,
         path: Path::default(),
         found: Vec::new(),
     };
@@ -157,6 +160,7 @@ impl<'a> Sides<'a> {
 
 struct Walk<'a> {
     owners: &'a Owners,
+    asked: &'a Value,
     path: Path,
     found: Vec<Finding>,
 }
@@ -194,6 +198,11 @@ impl Walk<'_> {
             value.is_null() || (!node.custom && (is_empty_list(value) || is_empty_map(node, value)))
         };
         sides.desired = sides.desired.filter(|value| !absent(value));
+        if !node.custom {
+            // Some lists are sent as null when they are empty: rules of a role.
+            sides.before = sides.before.filter(|value| !value.is_null());
+            sides.after = sides.after.filter(|value| !value.is_null());
+        }
         let all = sides.all();
         let mut present = all.iter().flatten();
         if present.clone().any(|value| value.is_object()) && present.clone().all(|v| v.is_object())
@@ -328,8 +337,11 @@ impl Walk<'_> {
 
     /// What only live has is what its owners make of it.
     fn live_only(&mut self) {
-        // No admission webhook runs and nobody resets ownership: what nobody owns, the server set.
         let Some((role, writer)) = self.owners.highest(&self.path.0) else {
+            // No admission webhook runs: what nobody owns and nobody asked for, the server set.
+            if path::get(self.asked, &self.path.0).is_some() {
+                self.find(Class::Added, false, None);
+            }
             return;
         };
         let (class, warning) = match role {

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::path::Step;
+use super::path::{Step, get};
 
 /// The entries of one object.
 pub(crate) struct Owners {
@@ -136,28 +136,8 @@ impl Owners {
 
     /// Whether last-applied has the place.
     pub(crate) fn in_last_applied(&self, path: &[Step]) -> bool {
-        let Some(mut value) = self.last_applied.as_ref() else {
-            return false;
-        };
-        for step in path {
-            let next = match step {
-                Step::Key(key) => value.get(key),
-                Step::Item(item) => value
-                    .as_array()
-                    .and_then(|items| items.iter().find(|found| *found == item)),
-                Step::Where(keys) => value.as_array().and_then(|items| {
-                    items.iter().find(|found| {
-                        keys.iter()
-                            .all(|(key, value)| is_or_lacks(found, key, value))
-                    })
-                }),
-            };
-            match next {
-                Some(next) => value = next,
-                None => return false,
-            }
-        }
-        true
+        let value = self.last_applied.as_ref();
+        value.is_some_and(|value| get(value, path).is_some())
     }
 }
 
@@ -185,11 +165,6 @@ fn by_json<'a>(fields: &'a Value, prefix: &str, wanted: &Value) -> Option<&'a Va
             .is_some_and(|value| value == *wanted)
     });
     found.map(|(_, fields)| fields)
-}
-
-/// What last-applied leaves out of a key has the default.
-fn is_or_lacks(element: &Value, key: &str, value: &Value) -> bool {
-    element[key].is_null() || element[key] == *value
 }
 
 fn is_whole(fields: &Value) -> bool {

@@ -42,6 +42,18 @@ impl fmt::Display for Path {
     }
 }
 
+/// The value at a place; of an element by its keys, a key that it leaves out counts as the same.
+pub(crate) fn get<'v>(value: &'v Value, path: &[Step]) -> Option<&'v Value> {
+    path.iter().try_fold(value, |value, step| match step {
+        Step::Key(key) => value.get(key),
+        Step::Item(item) => value.as_array()?.iter().find(|found| *found == item),
+        Step::Where(keys) => value.as_array()?.iter().find(|found| {
+            keys.iter()
+                .all(|(key, value)| found[key].is_null() || found[key] == *value)
+        }),
+    })
+}
+
 fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-$".contains(c);
     !text.is_empty() && text.chars().all(plain)

@@ -56,6 +56,7 @@ struct Case {
     kind: (&'static str, &'static str),
     entries: Vec<Value>,
     last_applied: Option<Value>,
+    asked: Option<Value>,
 }
 
 fn entry(manager: &str, operation: &str, fields: Value) -> Value {
@@ -67,6 +68,7 @@ fn of(entries: Vec<Value>) -> Case {
         kind: ("", "Thing"),
         entries,
         last_applied: None,
+        asked: None,
     }
 }
 
@@ -83,6 +85,7 @@ impl Case {
             desired: &desired,
             before: &before,
             after: &after,
+            asked: self.asked.as_ref().unwrap_or(&Value::Null),
             owners: &owners,
         };
         expected(schemas.kind(self.kind.0, "v1", self.kind.1), states)
@@ -226,6 +229,22 @@ fn what_nobody_owns_was_set_by_the_server() {
         spec(json!({"paused": true})),
     );
     assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
+fn what_nobody_owns_and_somebody_asked_for_is_an_addition_of_unknown_hand() {
+    let mut case = of(vec![]);
+    case.asked = Some(json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "x"}}));
+    let found = case.words(json!({}), json!({}), json!({"data": {"a": "eA=="}}));
+    assert_eq!(found, ["data.a Added null"]);
+}
+
+#[test]
+fn null_is_absence_in_built_in_types() {
+    let live = |containers: Value| spec(json!({"containers": containers}));
+    let element = json!([{"name": "a"}]);
+    let found = of(vec![]).words(live(element.clone()), live(element), live(Value::Null));
+    assert_eq!(found, ["spec.containers[name=a] Removed! null"]);
 }
 
 #[test]
