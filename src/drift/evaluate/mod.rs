@@ -6,6 +6,7 @@
 mod desired_side;
 mod extra;
 mod fields;
+mod standing;
 mod tally;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,6 +22,7 @@ use crate::owners::Deployers;
 
 use std::sync::Arc;
 
+pub use standing::{Standing, fingerprint, transitions};
 pub use tally::Tally;
 
 /// What is asked.
