@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
+use super::drift::{DriftMetrics, Watch};
 use super::facts::{self, Gatherer};
 use super::output::{Output, Style};
 use super::progress::SyncProgress;
@@ -16,7 +17,10 @@ use super::session::{Resume, Session};
 use super::{Exit, Failure};
 use crate::config::{RecordArgs, RecordSettings};
 use crate::filter::{RuleName, Rules};
-use crate::record::{Facts, Maintain, Metrics, Recording, Report, Summary, Until, record};
+use crate::mirror::SnapshotOptions;
+use crate::record::{
+    Beside, Facts, Maintain, Metrics, Recording, Report, Summary, Touched, Until, record_beside,
+};
 use crate::remote::maintenance;
 use crate::telemetry::clock::unix_seconds;
 use crate::telemetry::{encode, registry};
@@ -96,6 +100,34 @@ pub(super) async fn run_recording(
         options,
         selection,
     } = Session::start(settings, resume).await?;
+    let drift_metrics = settings.drift.is_some().then(DriftMetrics::default);
+    let mut beside = Beside::default();
+    let drift = match &settings.drift {
+        None => None,
+        Some(asked) => {
+            let touched = Touched::default();
+            let (writes, inbox) = mpsc::channel(1);
+            beside = Beside {
+                touched: Some(touched.clone()),
+                writes: Some(inbox),
+            };
+            let read = SnapshotOptions {
+                path: settings.repository.path.clone(),
+                reference: mirror.reference(),
+                prefix: settings.prefix.clone(),
+            };
+            let watch = Watch::new(
+                asked,
+                cluster.clone(),
+                read,
+                plan.digest_key.clone(),
+                touched.clone(),
+                writes,
+                drift_metrics.clone().unwrap_or_default(),
+            )?;
+            Some((touched, watch.spawn()?))
+        }
+    };
     let (heads, newest) = watch::channel(mirror.heads()?);
     let (finish, finished) = watch::channel(false);
     let repository = settings.repository.path.clone();
@@ -131,7 +163,21 @@ pub(super) async fn run_recording(
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(show(inbox, output.clone()));
     let unmatched = tokio::spawn(warn_of_unmatched(recording.plan.rules.clone()));
-    let recorded = record(cluster.clone(), mirror, recording, reports, heads, stopped).await;
+    let recorded = record_beside(
+        cluster.clone(),
+        mirror,
+        recording,
+        reports,
+        heads,
+        stopped,
+        beside,
+    )
+    .await;
+    if let Some((touched, thread)) = drift {
+        touched.close();
+        // One that panicked has said so.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
     unmatched.abort();
     gathering.abort();
     finish.send_replace(true);
@@ -157,6 +203,9 @@ pub(super) async fn run_recording(
     let mut registry = registry();
     metrics.register(&mut registry);
     recorded_metrics.register(&mut registry);
+    if let Some(metrics) = &drift_metrics {
+        metrics.register(&mut registry);
+    }
     debug!(metrics = encode(&registry), "what reading the cluster cost");
     Ok(Outcome {
         recorded,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::{FalseyValueParser, Resettable};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use super::drift::DriftArgs;
+use super::drift::{DesiredArgs, DriftArgs};
 use super::explain::{CanonicalizeArgs, ExplainArgs};
 use super::rules::RuleArgs;
 use super::settings::{ListModeChoice, Switch};
@@ -350,7 +350,8 @@ pub struct SourceArgs {
 #[command(after_help = "Examples:
   strandline record --context prod --repository /var/lib/strandline/prod.git
   strandline record --remote https://git.example.com/ops/prod.git --token-file /run/secrets/token
-  strandline record -n shop -n payments --cluster-id prod --dry-run")]
+  strandline record -n shop -n payments --cluster-id prod --dry-run
+  strandline record --drift --desired shop=../git@main:apps/shop")]
 pub struct RecordArgs {
     /// Where from and where to.
     #[command(flatten)]
@@ -370,6 +371,16 @@ pub struct RecordArgs {
     /// Sample objects that keep changing, instead of committing each change [default: on].
     #[arg(long, value_enum, env = "STRANDLINE_DAMPING", help_heading = "Batches")]
     pub damping: Option<Switch>,
+    /// Compare what is live with what is desired, whenever either changes; the report goes to
+    /// refs/strandline/drift.
+    #[arg(long, env = "STRANDLINE_DRIFT", value_parser = FalseyValueParser::new(), help_heading = "Drift")]
+    pub drift: bool,
+    /// Read what is desired again after this long [default: 5m].
+    #[arg(long, value_name = "DURATION", env = "STRANDLINE_DRIFT_INTERVAL", value_parser = duration, help_heading = "Drift")]
+    pub drift_interval: Option<Duration>,
+    /// What is desired, and by whom it is deployed.
+    #[command(flatten)]
+    pub wanted: DesiredArgs,
     /// List what would be written, and write nothing.
     #[arg(long, env = "STRANDLINE_DRY_RUN", value_parser = FalseyValueParser::new())]
     pub dry_run: bool,

@@ -8,13 +8,13 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use super::args::{ClusterArgs, duration};
+use super::args::{ClusterArgs, RecordArgs, duration};
 use super::file::{self, ConfigFile};
 use super::restore::{Place, mirror_place};
 use super::rules::{RuleArgs, RuleSettings};
 use super::settings::{
-    ConfigError, Credentials, check_namespace, credentials, in_file, is_branch_name,
-    kubeconfig_search,
+    ConfigError, Credentials, RecordSettings, check_namespace, credentials, in_file,
+    is_branch_name, kubeconfig_search,
 };
 use crate::object::Prefix;
 
@@ -30,6 +30,60 @@ const FAIL_ON: [FailOn; 6] = [
     FailOn::Missing,
     FailOn::Extra,
 ];
+
+/// What is desired, and by whom it is deployed: flags of `drift` and of `record --drift`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DesiredArgs {
+    /// What is desired: a folder, a file, - for standard input, REPO@REF:PATH, or auto; may be
+    /// repeated; the variable has one per line [default: auto].
+    #[arg(
+        long,
+        value_name = "[NAME=]SOURCE",
+        env = "STRANDLINE_DESIRED",
+        value_delimiter = '\n',
+        help_heading = "Desired"
+    )]
+    pub desired: Vec<String>,
+    /// The namespace of manifests that name none.
+    #[arg(
+        long,
+        value_name = "NS",
+        env = "STRANDLINE_DEFAULT_NAMESPACE",
+        help_heading = "Desired"
+    )]
+    pub default_namespace: Option<String>,
+    /// Let kustomize and helm render sources that are not this machine's own files too: that runs
+    /// what they say.
+    #[arg(long, env = "STRANDLINE_RENDER", value_parser = FalseyValueParser::new(), help_heading = "Desired")]
+    pub render: bool,
+    /// A field manager that deploys what is desired, beside those that are known; may be repeated.
+    #[arg(
+        long = "deployer",
+        value_name = "MANAGER",
+        env = "STRANDLINE_DEPLOYER",
+        value_delimiter = ',',
+        help_heading = "Rules"
+    )]
+    pub deployers: Vec<String>,
+    /// More deployers, trusted controllers and tools of people: a YAML file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRANDLINE_MANAGERS",
+        help_heading = "Rules"
+    )]
+    pub managers: Option<PathBuf>,
+    /// Drift that is accepted: a YAML file; may be repeated. An accept.yaml beside the desired
+    /// files is read too.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "STRANDLINE_ACCEPT",
+        value_delimiter = ',',
+        help_heading = "Rules"
+    )]
+    pub accept: Vec<PathBuf>,
+}
 
 /// Flags of `drift`.
 #[derive(Args, Clone, Debug, Default)]
@@ -58,28 +112,9 @@ pub struct DriftArgs {
     )]
     pub config: Option<PathBuf>,
 
-    /// What is desired: a folder, a file, - for standard input, REPO@REF:PATH, or auto; may be
-    /// repeated; the variable has one per line [default: auto].
-    #[arg(
-        long,
-        value_name = "[NAME=]SOURCE",
-        env = "STRANDLINE_DESIRED",
-        value_delimiter = '\n',
-        help_heading = "Desired"
-    )]
-    pub desired: Vec<String>,
-    /// The namespace of manifests that name none.
-    #[arg(
-        long,
-        value_name = "NS",
-        env = "STRANDLINE_DEFAULT_NAMESPACE",
-        help_heading = "Desired"
-    )]
-    pub default_namespace: Option<String>,
-    /// Let kustomize and helm render sources that are not this machine's own files too: that runs
-    /// what they say.
-    #[arg(long, env = "STRANDLINE_RENDER", value_parser = FalseyValueParser::new(), help_heading = "Desired")]
-    pub render: bool,
+    /// What is desired, and by whom it is deployed.
+    #[command(flatten)]
+    pub wanted: DesiredArgs,
 
     /// Compare with this mirror instead of a cluster: a bare repository, or the URL of one.
     #[arg(
@@ -167,33 +202,6 @@ pub struct DriftArgs {
     )]
     pub selector: Option<String>,
 
-    /// A field manager that deploys what is desired, beside those that are known; may be repeated.
-    #[arg(
-        long = "deployer",
-        value_name = "MANAGER",
-        env = "STRANDLINE_DEPLOYER",
-        value_delimiter = ',',
-        help_heading = "Rules"
-    )]
-    pub deployers: Vec<String>,
-    /// More deployers, trusted controllers and tools of people: a YAML file.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "STRANDLINE_MANAGERS",
-        help_heading = "Rules"
-    )]
-    pub managers: Option<PathBuf>,
-    /// Drift that is accepted: a YAML file; may be repeated. An accept.yaml beside the desired
-    /// files is read too.
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "STRANDLINE_ACCEPT",
-        value_delimiter = ',',
-        help_heading = "Rules"
-    )]
-    pub accept: Vec<PathBuf>,
     /// Use the built-in defaults of this version of Kubernetes [default: the server's].
     #[arg(
         long = "defaults",
@@ -338,26 +346,30 @@ impl DriftSettings {
     /// Reads the configuration file, where one is named, and validates.
     pub fn new(args: &DriftArgs) -> Result<Self, ConfigError> {
         let file = file::read(args.config.as_deref())?;
+        Self::from_file(args, &file)
+    }
+
+    fn from_file(args: &DriftArgs, file: &ConfigFile) -> Result<Self, ConfigError> {
         let namespaces = if args.all_namespaces {
             Vec::new()
         } else {
             or_file(&args.namespaces, &file.namespaces)
         };
-        let mut desired = or_file(&args.desired, &file.desired);
+        let mut desired = or_file(&args.wanted.desired, &file.desired);
         desired.retain(|source| !source.trim().is_empty());
         if desired.is_empty() {
             desired.push("auto".to_owned());
         }
-        if let Some(namespace) = &args.default_namespace {
+        if let Some(namespace) = &args.wanted.default_namespace {
             check_namespace(namespace)?;
         }
         let prefix = args.prefix.as_ref().or(file.prefix.as_ref());
         let stale_after = in_file("staleAfter", file.stale_after.as_ref())?;
         Ok(Self {
             desired,
-            default_namespace: args.default_namespace.clone(),
-            render: args.render,
-            live: live_side(args, &file)?,
+            default_namespace: args.wanted.default_namespace.clone(),
+            render: args.wanted.render,
+            live: live_side(args, file)?,
             prefix: Prefix::new(prefix.map_or("", String::as_str)).map_err(ConfigError::Prefix)?,
             stale_after: args.stale_after.or(stale_after),
             sidecar_refs: sidecar_refs(args.sidecar_refs.as_ref().or(file.sidecar_refs.as_ref()))?,
@@ -368,11 +380,15 @@ impl DriftSettings {
             settle: args.settle,
             namespaces: sorted_namespaces(namespaces)?,
             selector: args.selector.clone(),
-            deployers: deployers(or_file(&args.deployers, &file.deployers))?,
-            managers: args.managers.clone().or_else(|| file.managers.clone()),
-            accept: or_file(&args.accept, &file.accept),
+            deployers: deployers(or_file(&args.wanted.deployers, &file.deployers))?,
+            managers: args
+                .wanted
+                .managers
+                .clone()
+                .or_else(|| file.managers.clone()),
+            accept: or_file(&args.wanted.accept, &file.accept),
             defaults: args.defaults,
-            rules: RuleSettings::new(&args.rules, &file)?,
+            rules: RuleSettings::new(&args.rules, file)?,
             fail_on: fail_on(or_file(&args.fail_on, &file.fail_on))?,
             output_file: args.output_file.clone(),
             show_ignored: args.show_ignored,
@@ -380,6 +396,69 @@ impl DriftSettings {
             accept_template: args.accept_template,
             temporary: env::temp_dir(),
         })
+    }
+}
+
+/// What `record --drift` compares.
+#[derive(Clone, Debug)]
+pub struct RecordDrift {
+    /// As `drift` would compare the mirror alone; its live side is not read.
+    pub settings: DriftSettings,
+    /// So often the desired side is read again.
+    pub interval: Duration,
+}
+
+/// So often the desired side is read again, unless configured.
+const INTERVAL: Duration = Duration::from_secs(300);
+
+impl RecordDrift {
+    /// `None` where nothing is to be compared.
+    pub(super) fn new(
+        args: &RecordArgs,
+        file: &ConfigFile,
+        recorded: &RecordSettings,
+    ) -> Result<Option<Box<Self>>, ConfigError> {
+        if !args.drift && !file.drift {
+            if let Some(desired) = args.wanted.desired.first() {
+                return Err(ConfigError::Value {
+                    setting: "desired",
+                    value: desired.clone(),
+                    reason: "nothing is compared without --drift".to_owned(),
+                });
+            }
+            return Ok(None);
+        }
+        let given = DriftArgs {
+            wanted: args.wanted.clone(),
+            ..DriftArgs::default()
+        };
+        let settings = DriftSettings {
+            prefix: recorded.prefix.clone(),
+            sidecar_refs: SIDECAR_REFS.to_owned(),
+            namespaces: recorded.namespaces.clone(),
+            rules: recorded.rules.clone(),
+            stale_after: None,
+            digest_key_file: None,
+            ..DriftSettings::from_file(&given, file)?
+        };
+        let is_stdin = |source: &&String| *source == "-" || source.ends_with("=-");
+        if let Some(source) = settings.desired.iter().find(is_stdin) {
+            return Err(ConfigError::Value {
+                setting: "desired",
+                value: source.clone(),
+                reason: "standard input can be read once only; name a file".to_owned(),
+            });
+        }
+        let interval = in_file("driftInterval", file.drift_interval.as_ref())?;
+        let interval = args.drift_interval.or(interval).unwrap_or(INTERVAL);
+        if interval.is_zero() {
+            return Err(ConfigError::Value {
+                setting: "driftInterval",
+                value: "0s".to_owned(),
+                reason: "the desired side cannot be read without a pause".to_owned(),
+            });
+        }
+        Ok(Some(Box::new(Self { settings, interval })))
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct ConfigFile {
     pub(super) no_presets: Vec<String>,
     pub(super) secrets: Option<SecretsChoice>,
     pub(super) sops_recipients: Vec<String>,
+    pub(super) drift: bool,
+    pub(super) drift_interval: Option<String>,
     pub(super) desired: Vec<String>,
     pub(super) stale_after: Option<String>,
     pub(super) deployers: Vec<String>,

@@ -15,7 +15,7 @@ pub use args::{
     CheckArgs, Cli, ClusterArgs, ColorChoice, Command, DemoArgs, DryRunChoice, LogFormat,
     OutputArgs, OutputFormat, RecordArgs, RestoreArgs, SnapshotArgs, SourceArgs,
 };
-pub use drift::{DriftArgs, DriftSettings, FailOn, LiveSide};
+pub use drift::{DesiredArgs, DriftArgs, DriftSettings, FailOn, LiveSide, RecordDrift};
 pub use explain::{CanonicalizeArgs, ExplainArgs, ExplainSettings, Explained};
 pub use restore::{Place, RestoreAt, RestoreSettings};
 pub use rules::{RuleArgs, RuleSettings, SecretValues, SecretsChoice};

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::args::{CheckArgs, RecordArgs, SnapshotArgs, SourceArgs};
+use super::drift::RecordDrift;
 use super::file::{self, ConfigFile};
 use super::rules::RuleSettings;
 use crate::object::{Prefix, PrefixError};
@@ -178,6 +179,8 @@ pub struct RecordSettings {
     pub rules: RuleSettings,
     /// Write nothing.
     pub dry_run: bool,
+    /// What is compared beside it; nothing where `None`.
+    pub drift: Option<Box<RecordDrift>>,
 }
 
 pub(super) const DEFAULT_REPOSITORY: &str = "./strandline.git#main";
@@ -213,6 +216,7 @@ impl RecordSettings {
                 reason: "a batch holds at least one object".to_owned(),
             });
         }
+        settings.drift = RecordDrift::new(args, &file, &settings)?;
         Ok(settings)
     }
 
@@ -301,6 +305,7 @@ impl RecordSettings {
             damping: file.damping.unwrap_or_default(),
             rules: RuleSettings::new(&args.rules, file)?,
             dry_run: false,
+            drift: None,
         })
     }
 }

@@ -45,6 +45,16 @@ pub trait Store {
     fn heads(&self) -> Result<Heads, MirrorError> {
         Ok(Heads::default())
     }
+    /// Writes the next commit of a chain of its own, as [`Mirror::write_side`] does.
+    fn write_side(
+        &mut self,
+        _reference: &str,
+        _files: &[(String, Vec<u8>)],
+        _message: &str,
+        _seconds: i64,
+    ) -> Result<(), MirrorError> {
+        Ok(())
+    }
     /// Packs that there are since they were last put together.
     fn packs_since_maintenance(&self) -> usize {
         0
@@ -329,6 +339,16 @@ impl Store for Mirror {
 
     fn heads(&self) -> Result<Heads, MirrorError> {
         Mirror::heads(self)
+    }
+
+    fn write_side(
+        &mut self,
+        reference: &str,
+        files: &[(String, Vec<u8>)],
+        message: &str,
+        seconds: i64,
+    ) -> Result<(), MirrorError> {
+        Mirror::write_side(self, reference, files, message, seconds).map(drop)
     }
 
     fn packs_since_maintenance(&self) -> usize {

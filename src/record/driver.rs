@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::autoscale::Generation;
+use super::beside::{Beside, SideWrite};
 use super::changes::{Changes, changed_fields};
 use super::cursor::CURSOR_REF;
 use super::events::{Batch, Effect, Input};
@@ -175,6 +176,7 @@ struct Driver<S> {
     facts: FactFiles,
     /// Somebody may still say something new.
     facts_open: bool,
+    beside: Beside,
 }
 
 /// Records `cluster` into `store` until told to stop, or until the first sync is durable.
@@ -187,7 +189,21 @@ pub async fn record<S: Store + Send + 'static>(
     recording: Recording,
     reports: mpsc::Sender<Report>,
     heads: watch::Sender<Heads>,
+    stop: StopSignal,
+) -> Result<Summary, RecordError> {
+    let alone = Beside::default();
+    record_beside(cluster, store, recording, reports, heads, stop, alone).await
+}
+
+/// As [`record`], with somebody beside it.
+pub async fn record_beside<S: Store + Send + 'static>(
+    cluster: Cluster,
+    store: S,
+    recording: Recording,
+    reports: mpsc::Sender<Report>,
+    heads: watch::Sender<Heads>,
     mut stop: StopSignal,
+    beside: Beside,
 ) -> Result<Summary, RecordError> {
     let store = Owner::spawn(store);
     let seed = store
@@ -222,6 +238,7 @@ pub async fn record<S: Store + Send + 'static>(
         undiscovered: false,
         facts: FactFiles::new(seed.facts),
         facts_open: true,
+        beside,
     };
     if !driver.recording.facts.borrow().is_empty() {
         driver.recording.facts.mark_changed();
@@ -253,6 +270,7 @@ pub async fn record<S: Store + Send + 'static>(
             // Nobody who has not seen the cluster yet says what it is like now.
             _ = beats.tick(), if driver.recorder.is_synced() => driver.beat().await,
             _ = progress.tick(), if !driver.recorder.is_synced() => driver.progress(),
+            write = driver.beside.next_write() => driver.write_side(write).await,
             changed = stop.changed() => {
                 // A sender that is gone cannot ask for anything else either.
                 if changed.is_err() || *stop.borrow() {
@@ -278,6 +296,9 @@ pub async fn record<S: Store + Send + 'static>(
         driver.carry_out(Input::FactsChanged).await;
     }
     driver.step(Input::Flush).await;
+    while let Some(write) = driver.beside.waiting() {
+        driver.write_side(write).await;
+    }
     driver.keep_cursor().await;
     driver.beat().await;
     driver.finish().await
@@ -393,6 +414,9 @@ impl<S: Store + Send + 'static> Driver<S> {
                     warn!(%api_type, cause, "nothing is known of a type, its files stay as they are");
                 }
                 self.report(Report::Synced { files, unknown }).await;
+                if let Some(touched) = &self.beside.touched {
+                    touched.synced();
+                }
             }
             Effect::DiscoveryOverdue => self.undiscovered = true,
             Effect::DeletionsWithheld { feed, count } => warn!(
@@ -483,6 +507,11 @@ impl<S: Store + Send + 'static> Driver<S> {
                 effects.extend(self.recorder.step(self.now(), Input::Committed));
                 if committed.is_some() {
                     self.tell_heads().await;
+                }
+                if let Some(touched) = &self.beside.touched {
+                    let files = batch.changes.iter().map(|change| change.path.clone());
+                    let side = batch.sidecar.iter().map(|change| change.path.clone());
+                    touched.add(files.chain(side), facts.into_iter().map(|(name, _)| name));
                 }
                 let moved = committed.filter(|committed| committed.branch_moved);
                 if let Some(Committed { commit_id, .. }) = moved {
@@ -672,6 +701,27 @@ impl<S: Store + Send + 'static> Driver<S> {
             Err(failure) => {
                 warn!(error = %chain(&failure), "the proof of life could not be written");
             }
+        }
+    }
+
+    /// Writes what somebody beside us asks for.
+    async fn write_side(&mut self, write: SideWrite) {
+        let seconds = (self.recording.clock)();
+        let SideWrite {
+            reference,
+            files,
+            message,
+            done,
+        } = write;
+        let written = self
+            .store
+            .call(move |store| store.write_side(&reference, &files, &message, seconds))
+            .await;
+        // Whoever asked may have gone.
+        let _ = done.send(written.is_ok());
+        match written {
+            Ok(()) => self.tell_heads().await,
+            Err(failure) => warn!(error = %chain(&failure), "a report could not be written"),
         }
     }
 

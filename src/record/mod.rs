@@ -13,6 +13,7 @@
 
 mod absence;
 mod autoscale;
+mod beside;
 mod changes;
 mod cursor;
 mod damping;
@@ -36,8 +37,11 @@ mod tests;
 mod window;
 mod write;
 
+pub use beside::{Beside, News, SideWrite, Touched};
 pub use cursor::{CURSOR_REF, read as read_cursor, valid_for as cursor_valid_for};
-pub use driver::{Maintain, RecordError, Recording, Report, StopSignal, Summary, Until, record};
+pub use driver::{
+    Maintain, RecordError, Recording, Report, StopSignal, Summary, Until, record, record_beside,
+};
 pub use facts::{COVERAGE, Facts};
 pub use identity::{Identity, IdentityError};
 pub use message::FORMAT_VERSION;

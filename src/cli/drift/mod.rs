@@ -1,10 +1,12 @@
 //! `strandline drift`.
 
 mod cluster;
+mod metrics;
 mod mirror;
 mod print;
 mod sources;
 mod store;
+mod watch;
 
 use std::fs;
 use std::sync::Arc;
@@ -27,6 +29,9 @@ use crate::mirror::SnapshotOptions;
 use crate::owners::Deployers;
 use crate::remote::{Depth, FETCHED};
 use crate::telemetry::clock;
+
+pub(super) use metrics::DriftMetrics;
+pub(super) use watch::Watch;
 
 /// The newest tables of defaults that there are.
 const NEWEST_MINOR: u32 = 36;

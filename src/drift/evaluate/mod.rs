@@ -6,6 +6,7 @@
 mod desired_side;
 mod extra;
 mod fields;
+mod standing;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::owners::Deployers;
 
 use std::sync::Arc;
 
+pub use standing::{Standing, fingerprint, transitions};
 pub use tally::Tally;
 
 /// What is asked.

@@ -101,6 +101,15 @@ impl Tally {
         }
     }
 
+    /// Counts an object in sync that is not listed.
+    pub(super) fn in_sync(&mut self, not_compared: usize, declarable: bool, known: bool) {
+        let summary = &mut self.report.summary;
+        summary.in_sync += 1;
+        summary.not_compared += not_compared;
+        summary.coverage.live += usize::from(declarable);
+        summary.coverage.known += usize::from(known);
+    }
+
     /// The report.
     pub fn finish(mut self) -> Report {
         let coverage = &mut self.report.summary.coverage;

@@ -14,7 +14,7 @@ pub mod text;
 mod values;
 
 pub(super) use escape::visible;
-pub(super) use tell::attribution;
+pub(super) use tell::{attribution, difference};
 
 #[cfg(test)]
 mod hostile;

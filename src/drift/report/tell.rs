@@ -2,10 +2,14 @@
 //! are spelled.
 
 use super::escape::visible;
+use super::values::arrow;
 use super::{FieldClass, FieldReport, ObjectClass, ObjectReport, Options, Report};
 
 /// What every report says once.
 pub(super) const MANAGER_NOTE: &str = "A manager is the name of a program, not of a person.";
+
+/// Columns of both values in a log.
+const LOGGED: usize = 80;
 
 /// Groups of built-in kinds, whose kinds everybody knows without.
 const PLAIN_GROUPS: [&str; 5] = ["", "apps", "autoscaling", "batch", "policy"];
@@ -167,6 +171,20 @@ pub(in crate::drift) fn attribution(field: &FieldReport) -> String {
         && let Some(rule) = &field.rule
     {
         text = format!("{text}: {}", visible(rule));
+    }
+    text
+}
+
+/// One difference in a line of a log: `spec.replicas Changed 3 → 5 by kubectl-edit`.
+pub(in crate::drift) fn difference(field: &FieldReport) -> String {
+    let mut text = format!(
+        "{} {} {}",
+        visible(&field.path),
+        field_class(field.class),
+        arrow(field, LOGGED)
+    );
+    if let Some(manager) = &field.manager {
+        text = format!("{text} by {}", visible(manager));
     }
     text
 }
