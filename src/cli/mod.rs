@@ -86,8 +86,8 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Record(args) => record::run(&args, &output).await,
-            Command::Snapshot(args) => snapshot::run(&args, &output).await,
+            Command::Record(args) => Box::pin(record::run(&args, &output)).await,
+            Command::Snapshot(args) => Box::pin(snapshot::run(&args, &output)).await,
             Command::Check(args) => check::run(&args, &output).await,
             Command::Drift(args) => drift::run(&args, &output).await,
             Command::Restore(args) => restore::run(&args, &output).await,

@@ -12,7 +12,8 @@ use crate::record::Until;
 pub(super) async fn run(args: &SnapshotArgs, output: &Output) -> Result<Exit, Failure> {
     let settings = RecordSettings::for_snapshot(args)?;
     let (_stop, stopped) = watch::channel(false);
-    let outcome = super::record::run_recording(&settings, Until::Synced, output, stopped).await?;
+    let recording = super::record::run_recording(&settings, Until::Synced, output, stopped);
+    let outcome = Box::pin(recording).await?;
     output.json(&json!({
         "files": outcome.files,
         "commits": outcome.commits,

@@ -22,10 +22,7 @@ pub(super) struct Filtered {
 impl Evaluator<'_> {
     /// The rule that leaves the whole object out of the mirror, as far as its manifest tells.
     pub(super) fn drops(&self, identity: &Identity, manifest: &Manifest) -> Option<String> {
-        match self.filtered(identity, &manifest.value)? {
-            Ok(_) => None,
-            Err(rule) => Some(rule),
-        }
+        self.filtered(identity, &manifest.value)?.err()
     }
 
     /// The manifest after the filter; the rule's name where it drops the object, and `None` where
@@ -45,13 +42,12 @@ impl Evaluator<'_> {
             managed_fields,
         };
         let spare;
-        let digest_key = match self.question.digest_key {
-            Some(key) => key,
-            None => {
-                // Its digests equal none of the live side; places with digests are not compared.
-                spare = DigestKey::from_bytes(&[0; 32]).ok()?;
-                &spare
-            }
+        let digest_key = if let Some(key) = self.question.digest_key {
+            key
+        } else {
+            // Its digests equal none of the live side; places with digests are not compared.
+            spare = DigestKey::from_bytes(&[0; 32]).ok()?;
+            &spare
         };
         let context = Context {
             digest_key,

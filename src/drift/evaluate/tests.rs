@@ -412,7 +412,7 @@ fn values_of_secrets_are_compared_by_the_digest_key_alone_and_never_shown() {
             .collect()
     };
     let removed = ("data.c".to_owned(), FieldClass::Removed, true);
-    assert_eq!(seen(&without), [removed.clone()]);
+    assert_eq!(seen(&without), std::slice::from_ref(&removed));
     assert_eq!(without.summary.not_compared, 2);
     let changed = ("data.b".to_owned(), FieldClass::Changed, true);
     assert_eq!(seen(&with), [changed, removed]);
@@ -420,12 +420,7 @@ fn values_of_secrets_are_compared_by_the_digest_key_alone_and_never_shown() {
     for report in [without, with] {
         let text = serde_json::to_string(&report).unwrap();
         for value in [
-            "hunter2",
-            "aHVudGVy",
-            "desired\"",
-            "hmac:",
-            "bGl2ZQ",
-            "new\"",
+            "hunter2", "aHVudGVy", "wanted1", "d2FudGVk", "hmac:", "bGl2ZQ", "newest1", "bmV3ZXN0",
         ] {
             assert!(!text.contains(value), "{value} in {text}");
         }

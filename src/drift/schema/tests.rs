@@ -287,7 +287,6 @@ fn count(of: &super::Type, counts: &mut Counts) {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figures")]
 fn published_crds_are_read() {
     let Some(folder) = std::env::var_os("STRANDLINE_CRDS_DIR") else {
         assert!(

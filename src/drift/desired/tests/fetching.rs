@@ -178,7 +178,8 @@ async fn many_documents_keep_their_order_whatever_thread_reads_them() {
                 "y".repeat(200)
             )
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let context = RenderContext {
         stdin: Some(text.into_bytes().into()),
         ..RenderContext::default()

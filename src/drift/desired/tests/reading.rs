@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -341,7 +343,7 @@ proptest::proptest! {
     fn no_document_is_lost(between in proptest::collection::vec("\n---\n|\n--- # x\n|\n---\r\n\r\n|\n\\.\\.\\.\n---\n|\n---\n---\n", 1..20)) {
         let mut text = String::new();
         for (at, separator) in between.iter().enumerate() {
-            text += &format!("apiVersion: v1\nkind: A\nmetadata: {{name: a{at}}}{separator}");
+            write!(text, "apiVersion: v1\nkind: A\nmetadata: {{name: a{at}}}{separator}").unwrap();
         }
         let read = read_text(&text);
         assert_eq!(read.manifests.len(), between.len(), "{text:?} {:?}", read.problems);
