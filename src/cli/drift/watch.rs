@@ -180,7 +180,7 @@ impl Watch {
         let opened = mirror::Opened {
             options: self.mirror.clone(),
             shown: self.cluster.name().to_owned(),
-            fetched: None,
+            _fetched: None,
         };
         let mut live = mirror::read(&opened, &self.run.settings, clock::now())?.live;
         "cluster".clone_into(&mut live.info.kind);
