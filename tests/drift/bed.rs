@@ -137,7 +137,15 @@ impl<'p> Bed<'p> {
         }
         let mut differing = Vec::new();
         pointers(&essence(before), &essence(&now), "", &mut differing);
-        let text = format!("{id:?} is not what it was: {differing:?}");
+        let entries = |object: &Value| {
+            let text = essence(object)["managedFields"].to_string();
+            text.chars().take(2000).collect::<String>()
+        };
+        let text = format!(
+            "{id:?} is not what it was: {differing:?}\n{}\n{}",
+            entries(before),
+            entries(&now)
+        );
         Err(Failure::new(text))
     }
 
@@ -147,6 +155,11 @@ impl<'p> Bed<'p> {
         let mut body = before.clone();
         for field in ["uid", "resourceVersion", "creationTimestamp"] {
             body["metadata"][field] = now["metadata"][field].clone();
+        }
+        if body["metadata"]["managedFields"].is_null() {
+            // What was applied and says nothing is tracked by nobody; one empty entry clears:
+            // https://kubernetes.io/docs/reference/using-api/server-side-apply/#clearing-managedfields
+            body["metadata"]["managedFields"] = json!([{}]);
         }
         for counter in COUNTERS {
             let now = now["metadata"]["annotations"].get(counter);

@@ -98,9 +98,7 @@ fn explain(flavour: Flavour, mutation: &Mutation, differs: bool) -> Option<&'sta
             Some("kubectl takes a custom resource's list as one value")
         }
         // Who applies one key of an atomic map applies all of it.
-        (false, true) if !client && in_paths("elector.") => {
-            Some("an apply replaces an atomic map whole")
-        }
+        (false, true) if in_paths("elector.") => Some("an apply replaces an atomic map whole"),
         // https://github.com/kubernetes/kubernetes/issues/39188
         (true, false) if client && in_paths("protocol=") => {
             Some("kubectl tells ports apart by their number alone")
