@@ -8,6 +8,7 @@ use std::process::ExitCode;
 mod support;
 
 mod autoscale;
+mod drift;
 mod fidelity;
 mod life;
 mod mirror;
@@ -65,6 +66,10 @@ fn main() -> ExitCode {
             (
                 "replicas_belong_to_the_autoscaler_while_there_is_one",
                 autoscale::replicas_belong_to_the_autoscaler,
+            ),
+            (
+                "drift_is_told_beside_the_recording",
+                drift::drift_is_told_beside_the_recording,
             ),
             (
                 "every_object_is_one_faithful_file",

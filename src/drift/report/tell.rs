@@ -177,12 +177,13 @@ pub(in crate::drift) fn attribution(field: &FieldReport) -> String {
 
 /// One difference in a line of a log: `spec.replicas Changed 3 → 5 by kubectl-edit`.
 pub(in crate::drift) fn difference(field: &FieldReport) -> String {
-    let mut text = format!(
-        "{} {} {}",
-        visible(&field.path),
-        field_class(field.class),
+    let values = if field.secret {
+        "(secret)".to_owned()
+    } else {
         arrow(field, LOGGED)
-    );
+    };
+    let class = field_class(field.class);
+    let mut text = format!("{} {class} {values}", visible(&field.path));
     if let Some(manager) = &field.manager {
         text = format!("{text} by {}", visible(manager));
     }
