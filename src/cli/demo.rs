@@ -56,8 +56,7 @@ enum DemoError {
 pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
     let path = &args.repository;
     let beside = DesiredFolder::beside(path);
-    make_room(path)?;
-    make_room(&beside)?;
+    make_room([path, &beside])?;
     let options = SimulatorOptions {
         seed: args.seed,
         ..SimulatorOptions::default()
@@ -137,23 +136,30 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
     Ok(Exit::Fine)
 }
 
-/// Removes an earlier demo's repository, and nothing else.
-fn make_room(path: &Path) -> Result<(), DemoError> {
-    let failed = |act| {
-        move |source| DemoError::Files {
-            act,
-            path: path.to_owned(),
-            source,
-        }
+/// Removes what an earlier demo made, and nothing else; all of it or none.
+fn make_room(paths: [&Path; 2]) -> Result<(), DemoError> {
+    let failed = |act, path: &Path, source| DemoError::Files {
+        act,
+        path: path.to_owned(),
+        source,
     };
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed("read")(error)),
-        Ok(_) if path.join(MARK).is_file() => fs::remove_dir_all(path).map_err(failed("replaced")),
-        Ok(_) => Err(DemoError::NotADemo {
-            path: path.to_owned(),
-        }),
+    let mut earlier = Vec::new();
+    for path in paths {
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("read", path, error)),
+            Ok(_) if path.join(MARK).is_file() => earlier.push(path),
+            Ok(_) => {
+                return Err(DemoError::NotADemo {
+                    path: path.to_owned(),
+                });
+            }
+        }
     }
+    for path in earlier {
+        fs::remove_dir_all(path).map_err(|source| failed("replaced", path, source))?;
+    }
+    Ok(())
 }
 
 /// Plays the story, and shows what the recorder makes of each chapter.

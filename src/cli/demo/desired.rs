@@ -20,6 +20,8 @@ const APPLIED: &str = "applied";
 const BRANCH: &str = "main";
 /// Where the teams' manifests lie in the repository.
 const MANIFESTS: &str = "manifests";
+/// Before each line of the report.
+const INDENT: &str = "  ";
 /// Drift that the teams accepted.
 const ACCEPT: &str = "accept.yaml";
 const ACCEPTED: &str = "\
@@ -152,9 +154,10 @@ impl DesiredFolder {
         settings.accept = vec![self.path.join(ACCEPT)];
         let report =
             drift::ahead(settings, self.source(APPLIED), self.source(BRANCH), output).await?;
-        let options = output.report_options(true);
+        let mut options = output.report_options(true);
+        options.width = options.width.saturating_sub(INDENT.len());
         for line in text::render(&report, &options).lines() {
-            output.line(&format!("  {line}").trim_end().to_owned());
+            output.line(format!("{INDENT}{line}").trim_end());
         }
         let parsed: Value = serde_json::from_str(&json::render(&report))?;
         output.json(&serde_json::json!({ "drift": parsed }));
@@ -166,7 +169,7 @@ impl DesiredFolder {
         let path = self.path.display().to_string();
         let path = path.strip_prefix("./").unwrap_or(&path);
         format!(
-            "strandline drift --mirror {mirror} --desired {path}@{APPLIED}:{MANIFESTS} \\\n      \
+            "strandline drift --mirror {mirror} --desired shop={path}@{APPLIED}:{MANIFESTS} \\\n      \
              --accept {path}/{ACCEPT} --digest-key-file {mirror}/{}",
             session::KEY_FILE
         )

@@ -36,7 +36,7 @@ pub struct Manifest {
 /// what the server and the deployers added. Ask before the story begins.
 ///
 /// Like every grown folder it has faults: a field with a typing error, and a Secret whose value is
-/// not base64.
+/// a number, because somebody left out the quotes.
 pub fn desired(simulator: &Simulator) -> Vec<Manifest> {
     let mut manifests: Vec<Manifest> = simulator
         .objects()
@@ -53,7 +53,7 @@ pub fn desired(simulator: &Simulator) -> Vec<Manifest> {
     manifests.push(manifest(json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
         "metadata": meta("payments", "webhook-token"),
-        "data": {"token": "written down, not encoded"},
+        "stringData": {"token": 20_260_302},
     })));
     manifests.sort_by(|a, b| a.path.cmp(&b.path));
     manifests
