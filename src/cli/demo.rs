@@ -1,5 +1,7 @@
 //! `strandline demo`: the real recorder on a simulated shop.
 
+mod desired;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,9 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
+use desired::DesiredFolder;
+
+use super::facts::Gatherer;
 use super::output::{Output, Style};
 use super::{Exit, Failure, session};
 use crate::cluster::{Cluster, ReflectorOptions};
@@ -17,8 +22,7 @@ use crate::filter::{Rules, Selection};
 use crate::mirror::{Author, Heads, Mirror, MirrorOptions};
 use crate::object::Prefix;
 use crate::record::{
-    Facts, Identity, Metrics, ReadPlan, RecorderOptions, Recording, Report, Until, WindowOptions,
-    record,
+    Identity, Metrics, ReadPlan, RecorderOptions, Recording, Report, Until, WindowOptions, record,
 };
 use crate::simulator::{Simulator, SimulatorOptions, shop};
 use crate::telemetry::clock::unix_seconds;
@@ -51,13 +55,15 @@ enum DemoError {
 /// Records a simulated shop and tells its story.
 pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failure> {
     let path = &args.repository;
-    make_room(path)?;
+    let beside = DesiredFolder::beside(path);
+    make_room([path, &beside])?;
     let options = SimulatorOptions {
         seed: args.seed,
         ..SimulatorOptions::default()
     };
     let simulator = Simulator::start(options).await?;
     shop::build(&simulator)?;
+    let folder = DesiredFolder::make(beside, &simulator).await?;
     let cluster = Cluster::without_credentials(&simulator.url(), "demo")?;
     let cluster_id = cluster
         .identity()
@@ -78,6 +84,11 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
         source,
     })?;
     let key = session::new_key(&path.join(session::KEY_FILE))?;
+    let selection = Selection::default();
+    let rules = Arc::new(Rules::assemble(&selection)?);
+    // Nothing of the story changes them.
+    let mut gatherer = Gatherer::new(cluster.clone(), rules.clone(), selection);
+    let (facts, known) = watch::channel(gatherer.gather().await?);
     let recording = Recording {
         identity: Identity {
             cluster_id,
@@ -85,7 +96,7 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
             digested: false,
         },
         plan: ReadPlan {
-            rules: Arc::new(Rules::assemble(&Selection::default())?),
+            rules,
             recipients: None,
             digest_key: Arc::new(key),
             namespaces: Vec::new(),
@@ -109,7 +120,7 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
         dry_run: false,
         maintain: None,
         metrics: Metrics::default(),
-        facts: watch::channel(Facts::default()).1,
+        facts: known,
     };
     let (reports, inbox) = mpsc::channel(64);
     let (heads, _) = watch::channel(Heads::default());
@@ -118,28 +129,37 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
     let told = tell(args.seed, &simulator, inbox, output).await;
     stop.send_replace(true);
     recorder.await??;
+    drop(facts);
     told?;
-    close(path, output);
+    folder.compare(path, output).await?;
+    close(path, &folder, output);
     Ok(Exit::Fine)
 }
 
-/// Removes an earlier demo's repository, and nothing else.
-fn make_room(path: &Path) -> Result<(), DemoError> {
-    let failed = |act| {
-        move |source| DemoError::Files {
-            act,
-            path: path.to_owned(),
-            source,
-        }
+/// Removes what an earlier demo made, and nothing else; all of it or none.
+fn make_room(paths: [&Path; 2]) -> Result<(), DemoError> {
+    let failed = |act, path: &Path, source| DemoError::Files {
+        act,
+        path: path.to_owned(),
+        source,
     };
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed("read")(error)),
-        Ok(_) if path.join(MARK).is_file() => fs::remove_dir_all(path).map_err(failed("replaced")),
-        Ok(_) => Err(DemoError::NotADemo {
-            path: path.to_owned(),
-        }),
+    let mut earlier = Vec::new();
+    for path in paths {
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("read", path, error)),
+            Ok(_) if path.join(MARK).is_file() => earlier.push(path),
+            Ok(_) => {
+                return Err(DemoError::NotADemo {
+                    path: path.to_owned(),
+                });
+            }
+        }
     }
+    for path in earlier {
+        fs::remove_dir_all(path).map_err(|source| failed("replaced", path, source))?;
+    }
+    Ok(())
 }
 
 /// Plays the story, and shows what the recorder makes of each chapter.
@@ -218,7 +238,7 @@ async fn next_commit(
         })?
 }
 
-fn close(path: &Path, output: &Output) {
+fn close(path: &Path, folder: &DesiredFolder, output: &Output) {
     let repository = path.display();
     let repository = repository.to_string();
     let repository = repository.strip_prefix("./").unwrap_or(&repository);
@@ -231,5 +251,6 @@ fn close(path: &Path, output: &Output) {
     output.line(&format!(
         "  git -C {repository} ls-tree -r --name-only main"
     ));
+    output.line(&format!("  {}", folder.again(repository)));
     output.json(&json!({ "repository": repository }));
 }

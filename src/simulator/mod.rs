@@ -18,6 +18,7 @@ mod list;
 pub mod load;
 mod ownership;
 mod query;
+mod schemas;
 mod selector;
 mod serve;
 pub mod shop;

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::query::{Options, ResourcePath};
 use super::status::{self, Refused};
-use super::{Failure, Shared, Verb, discovery, list, watch};
+use super::{Failure, Shared, Verb, discovery, list, schemas, watch};
 
 /// The connection is to break here; never seen by anybody but hyper, which then closes it.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +157,10 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         "/livez" | "/readyz" | "/healthz" => {
             response(StatusCode::OK, "text/plain; charset=utf-8", full("ok"))
         }
-        _ => status::no_such_path().into(),
+        _ => schemas::body(path).map_or_else(
+            || status::no_such_path().into(),
+            |body| response(StatusCode::OK, "application/json", full(body)),
+        ),
     })
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tracing::info;
 
+use self::sources::DesiredSide;
 use super::output::Output;
 use super::rules::Ruling;
 use super::{Exit, Failure, folder, session};
@@ -20,7 +21,7 @@ use crate::cluster::{Cluster, ConnectOptions};
 use crate::config::{DriftArgs, DriftSettings, LiveSide, Place};
 use crate::drift::accept;
 use crate::drift::defaults::Tables;
-use crate::drift::desired::Source;
+use crate::drift::desired::{RenderContext, Source, read_source};
 use crate::drift::evaluate::{Question, evaluate};
 use crate::drift::live::Live;
 use crate::drift::report::Report;
@@ -40,19 +41,7 @@ const NEWEST_MINOR: u32 = 36;
 pub(super) async fn run(args: &DriftArgs, output: &Output) -> Result<Exit, Failure> {
     let settings = DriftSettings::new(args)?;
     let sources = Source::parse_all(&settings.desired)?;
-    let selector = settings
-        .selector
-        .as_deref()
-        .map(LabelSelector::parse)
-        .transpose()?;
-    let digest_key = settings.digest_key_file.as_deref().map(session::read_key);
-    let digest_key = digest_key.transpose()?.map(Arc::new);
-    let run = Run {
-        settings,
-        sources,
-        selector,
-        digest_key,
-    };
+    let run = Run::new(settings, sources)?;
     let mut report = run.compare(output).await?;
     if let Some(settle) = run.settings.settle
         && print::exit_code(&report, &run.settings.fail_on) == Exit::Drift
@@ -63,6 +52,42 @@ pub(super) async fn run(args: &DriftArgs, output: &Output) -> Result<Exit, Failu
     }
     run.print(&report, output)?;
     Ok(print::exit_code(&report, &run.settings.fail_on))
+}
+
+/// A mirror on this machine against one source, of which `next` is what will be applied next.
+pub(super) async fn ahead(
+    settings: DriftSettings,
+    source: Source,
+    next: Source,
+    output: &Output,
+) -> Result<Report, Failure> {
+    let run = Run::new(settings, vec![source])?;
+    let seen = run.live(output).await?;
+    let mut desired = sources::read(&run, &seen).await?;
+    let next = read_source(&next, &RenderContext::default()).await;
+    for source in &mut desired.sources {
+        source.head = Some(next.manifests.clone());
+        source.head_revision.clone_from(&next.revision);
+    }
+    run.judge(&seen, desired)
+}
+
+impl Run {
+    fn new(settings: DriftSettings, sources: Vec<Source>) -> Result<Self, Failure> {
+        let selector = settings
+            .selector
+            .as_deref()
+            .map(LabelSelector::parse)
+            .transpose()?;
+        let digest_key = settings.digest_key_file.as_deref().map(session::read_key);
+        let digest_key = digest_key.transpose()?.map(Arc::new);
+        Ok(Self {
+            settings,
+            sources,
+            selector,
+            digest_key,
+        })
+    }
 }
 
 /// One run's settings, validated.
@@ -86,6 +111,10 @@ impl Run {
     async fn compare(&self, output: &Output) -> Result<Report, Failure> {
         let seen = self.live(output).await?;
         let desired = sources::read(self, &seen).await?;
+        self.judge(&seen, desired)
+    }
+
+    fn judge(&self, seen: &Seen, desired: DesiredSide) -> Result<Report, Failure> {
         let settings = &self.settings;
         let deployers = Deployers {
             extra: settings.deployers.clone(),

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod data;
+mod desired;
 mod story;
 mod workload;
 
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Simulator, WriteError, Writer};
 
+pub use desired::{Manifest, desired, next};
 pub use story::{Chapter, story};
 use workload::Workload;
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde_json::json;
+
 use super::workload::settle;
-use super::{Plan, base64, data, letters};
+use super::{Plan, base64, data, letters, meta};
 use crate::simulator::{Simulator, WriteError, Writer};
 
 type Act = Box<dyn Fn(&Simulator) -> Result<(), WriteError> + Send + Sync>;
@@ -46,8 +48,9 @@ impl fmt::Debug for Chapter {
 
 /// A short story about the shop of the same seed.
 ///
-/// Always tells of a Deployment scaled by hand, a hotfixed image, a deleted `NetworkPolicy` and a
-/// storm of status updates; the seed chooses who, how much and what else.
+/// Always tells of a Deployment scaled by hand, a hotfixed image, a deleted `NetworkPolicy`, what
+/// debugging left behind and a storm of status updates; the seed chooses who, how much and what
+/// else.
 pub fn story(seed: u64) -> Vec<Chapter> {
     let plan = Plan::new(seed);
     let mut random = fastrand::Rng::with_seed(seed ^ 0x5354_4f52);
@@ -64,6 +67,8 @@ pub fn story(seed: u64) -> Vec<Chapter> {
     };
     let at = random.usize(1..=chapters.len());
     chapters.insert(at, more);
+    let storm = chapters.iter().position(|chapter| !chapter.leaves_trace);
+    chapters.insert(storm.unwrap_or(at), debugged());
     chapters
 }
 
@@ -123,6 +128,34 @@ fn deleted_policy(random: &mut fastrand::Rng) -> Chapter {
         let key = simulator.key("networkpolicies.networking.k8s.io", Some(namespace), name)?;
         simulator.delete(&key)?;
         Ok(())
+    })
+}
+
+/// What is changed, added, removed and left behind when somebody looks for a fault in place.
+fn debugged() -> Chapter {
+    // Not scaled by anybody but its autoscaler, and not the hotfixed one.
+    const NAME: &str = "catalog";
+    let title =
+        format!("{NAME} is slow: somebody looks for the reason with kubectl edit, and goes home");
+    Chapter::new(title, move |simulator| {
+        let config = simulator.key("configmaps", Some("shop"), &format!("{NAME}-config"))?;
+        simulator.update(&config, "kubectl-edit", |object| {
+            object["data"]["LOG_LEVEL"] = "debug".into();
+        })?;
+        let key = simulator.key("deployments.apps", Some("shop"), NAME)?;
+        simulator.update(&key, "kubectl-edit", |object| {
+            let container = &mut object["spec"]["template"]["spec"]["containers"][0];
+            if let Some(env) = container["env"].as_array_mut() {
+                env.retain(|variable| variable["name"] != "REGION");
+                env.push(json!({"name": "TRACE_SQL", "value": "1"}));
+            }
+        })?;
+        let notes = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("shop", "catalog-debug"),
+            "data": {"queries.sql": "EXPLAIN ANALYZE SELECT * FROM articles;\n"},
+        });
+        simulator.apply("kubectl-create", notes)?;
+        settle(simulator, "shop", NAME)
     })
 }
 

@@ -75,7 +75,7 @@ async fn chapters_do_what_their_titles_say_for_many_seeds() {
         let simulator = seeded(seed).await;
         shop::build(&simulator).unwrap();
         let story = shop::story(seed);
-        assert_eq!(story.len(), 5, "seed {seed}");
+        assert_eq!(story.len(), 6, "seed {seed}");
         for chapter in story {
             let before = intents(&simulator);
             let version = simulator.resource_version();
