@@ -2,6 +2,7 @@
 
 mod cluster;
 mod mirror;
+mod parallel;
 mod print;
 mod sources;
 mod store;
@@ -19,7 +20,7 @@ use crate::config::{DriftArgs, DriftSettings, LiveSide, Place};
 use crate::drift::accept;
 use crate::drift::defaults::Tables;
 use crate::drift::desired::Source;
-use crate::drift::evaluate::{Question, evaluate};
+use crate::drift::evaluate::Question;
 use crate::drift::live::Live;
 use crate::drift::report::Report;
 use crate::filter::{DigestKey, LabelSelector};
@@ -88,7 +89,7 @@ impl Run {
         };
         let minor = settings.defaults.or(seen.live.minor);
         let tables = Tables::of(minor.unwrap_or(NEWEST_MINOR));
-        let mut report = evaluate(Question {
+        let mut report = parallel::evaluate(Question {
             live: &seen.live,
             desired: &desired.sources,
             ignores: &desired.ignores,
