@@ -5,6 +5,7 @@
 //! change of a single byte here rewrites every file of every user.
 
 mod emit;
+mod fast;
 mod lines;
 mod load;
 mod order;

@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::load;
+use super::{fast, load};
 
 /// Longest text that is read, in bytes. The API server takes 3 MiB in one request; bundles of
 /// manifests are larger.
@@ -145,7 +145,10 @@ fn documents(text: &[u8]) -> Result<Vec<Document>, ReadError> {
     {
         return Ok(documents);
     }
-    load::documents(text)
+    match fast::documents(text) {
+        Some(documents) => Ok(documents),
+        None => load::documents(text),
+    }
 }
 
 /// Counts line feeds.

@@ -54,7 +54,7 @@ pub fn read(plane: &ControlPlane, types: &[&str]) -> Result<Live> {
             }
             let object = LiveObject {
                 version: version.into(),
-                value: Arc::new(recorded),
+                value: Arc::new(recorded).into(),
                 shape: Arc::new(shape),
                 times: Arc::new(Times::default()),
                 path: "".into(),

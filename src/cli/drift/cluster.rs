@@ -11,10 +11,11 @@ use super::super::facts::Gatherer;
 use super::super::output::Output;
 use super::super::rules::Ruling;
 use super::super::{Failure, session};
+use super::parallel;
 use super::store::MemoryStore;
 use crate::cluster::{Cluster, ReflectorOptions};
 use crate::config::DriftSettings;
-use crate::drift::live::{CoverageFacts, Facts, Live, assemble};
+use crate::drift::live::{CoverageFacts, Facts, Live, assemble_read};
 use crate::drift::report::LiveInfo;
 use crate::filter::DigestKey;
 use crate::mirror::Heads;
@@ -118,5 +119,8 @@ pub(super) async fn read(
     };
     let as_of = Some(clock::now().to_string());
     let recorded = store.take();
-    Ok(tokio::task::spawn_blocking(move || assemble(recorded, &facts, info, as_of)).await??)
+    let live = tokio::task::spawn_blocking(move || {
+        assemble_read(parallel::read(recorded), &facts, info, as_of)
+    });
+    Ok(live.await??)
 }

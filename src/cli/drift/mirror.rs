@@ -9,8 +9,9 @@ use jiff::Timestamp;
 
 use super::super::Failure;
 use super::super::folder::TemporaryFolder;
+use super::parallel;
 use crate::config::DriftSettings;
-use crate::drift::live::{Facts, Live, RecordedFile, assemble};
+use crate::drift::live::{Facts, Live, RecordedFile, assemble_read};
 use crate::drift::report::LiveInfo;
 use crate::mirror::{At, Sidecar, Snapshot, SnapshotOptions};
 
@@ -120,7 +121,7 @@ pub(super) fn read(
             .map(|t| t.to_string())
     });
     Ok(Read {
-        live: assemble(files, &facts, info, as_of)?,
+        live: assemble_read(parallel::read(files), &facts, info, as_of)?,
         stale,
     })
 }

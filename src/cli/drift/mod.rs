@@ -3,6 +3,7 @@
 mod cluster;
 mod metrics;
 mod mirror;
+mod parallel;
 mod print;
 mod sources;
 mod store;
@@ -22,7 +23,7 @@ use crate::config::{DriftArgs, DriftSettings, LiveSide, Place};
 use crate::drift::accept;
 use crate::drift::defaults::Tables;
 use crate::drift::desired::{RenderContext, Source, read_source};
-use crate::drift::evaluate::{Question, evaluate};
+use crate::drift::evaluate::Question;
 use crate::drift::live::Live;
 use crate::drift::report::Report;
 use crate::filter::{DigestKey, LabelSelector};
@@ -122,7 +123,7 @@ impl Run {
         };
         let minor = settings.defaults.or(seen.live.minor);
         let tables = Tables::of(minor.unwrap_or(NEWEST_MINOR));
-        let mut report = evaluate(Question {
+        let mut report = parallel::evaluate(Question {
             live: &seen.live,
             desired: &desired.sources,
             ignores: &desired.ignores,

@@ -202,6 +202,26 @@ impl<'a> Evaluator<'a> {
             .collect()
     }
 
+    /// Everything that is live or declared.
+    pub fn subjects(&self) -> Vec<(&Identity, Option<&'a LiveObject>)> {
+        let live = &self.question.live.objects;
+        let declared = self.declared().into_iter();
+        let not_live = declared.filter(|identity| !live.contains_key(*identity));
+        live.iter()
+            .map(|(identity, object)| (identity, Some(object)))
+            .chain(not_live.map(|identity| (identity, None)))
+            .collect()
+    }
+
+    /// Judges one object as [`judge`](Self::judge) does, and keeps nothing of it parsed.
+    pub fn judge_opened(&self, identity: &Identity, live: Option<&LiveObject>) -> Option<Judged> {
+        let opened = live.map(|live| LiveObject {
+            value: live.value.opened(),
+            ..live.clone()
+        });
+        self.judge(identity, opened.as_ref())
+    }
+
     /// Judges one object; `None` where it is out of the question: in another namespace, without
     /// the labels, or live and nobody's business.
     pub fn judge(&self, identity: &Identity, live: Option<&LiveObject>) -> Option<Judged> {
@@ -438,18 +458,8 @@ impl<'a> Evaluator<'a> {
 pub fn evaluate(question: Question<'_>) -> Report {
     let evaluator = Evaluator::new(question);
     let mut tally = Tally::new(&question);
-    let live = &question.live.objects;
-    let declared = evaluator.declared();
-    let not_live = declared
-        .iter()
-        .copied()
-        .filter(|identity| !live.contains_key(*identity));
-    let all = live
-        .iter()
-        .map(|(identity, object)| (identity, Some(object)))
-        .chain(not_live.map(|identity| (identity, None)));
-    for (identity, object) in all {
-        if let Some(judged) = evaluator.judge(identity, object) {
+    for (identity, live) in evaluator.subjects() {
+        if let Some(judged) = evaluator.judge_opened(identity, live) {
             tally.add(judged);
         }
     }

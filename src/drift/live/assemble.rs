@@ -1,6 +1,6 @@
 //! Recorded files, their sidecar files and the cluster's facts into one live side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::super::desired::Identity;
 use super::super::report::LiveInfo;
 use super::super::schema::from_crd;
-use super::facts::{is_definition, minor_of};
-use super::{Coverage, Facts, KindFact, Live, LiveObject, ServedKind};
+use super::facts::{DEFINITION, is_definition, minor_of};
+use super::{Coverage, Facts, KindFact, Live, LiveObject, LiveValue, ServedKind};
 use crate::canonical;
 use crate::filter::{Rules, RulesError, TypePlan};
 use crate::object::ApiType;
@@ -43,6 +43,18 @@ pub fn assemble(
     info: LiveInfo,
     as_of: Option<String>,
 ) -> Result<Live, AssembleError> {
+    let mut reader = FileReader::default();
+    let read = files.into_iter().map(|file| reader.read(file));
+    assemble_read(read, facts, info, as_of)
+}
+
+/// Puts the live side together from files that are read already.
+pub fn assemble_read(
+    files: impl IntoIterator<Item = ReadFile>,
+    facts: &Facts,
+    info: LiveInfo,
+    as_of: Option<String>,
+) -> Result<Live, AssembleError> {
     let rules = Rules::assemble(&facts.selection)?;
     let mut warnings = Vec::new();
     if rules.fingerprint() != facts.rules_fingerprint {
@@ -55,10 +67,10 @@ pub fn assemble(
     let mut blind_spots: Vec<String> = Vec::new();
     let mut objects = BTreeMap::new();
     let mut schemas = facts.schemas.clone();
-    for (path, parsed) in read_all(files) {
-        match parsed {
+    for ReadFile { path, object } in files {
+        match object {
             Ok((identity, object)) => {
-                if is_definition(&object.value) {
+                if &*identity.kind == DEFINITION {
                     schemas.extend(from_crd(&object.value));
                 }
                 objects.insert(identity, object);
@@ -92,42 +104,73 @@ pub fn assemble(
     })
 }
 
-type Parsed = (Box<str>, Result<(Identity, LiveObject), &'static str>);
-
-/// Reads every file, on both halves of a machine with two cores or more.
-fn read_all(files: Vec<RecordedFile>) -> Vec<Parsed> {
-    files
-        .into_iter()
-        .map(|file| (file.path.clone(), object_of(file)))
-        .collect()
+/// A file that was read.
+pub struct ReadFile {
+    path: Box<str>,
+    object: Result<(Identity, LiveObject), &'static str>,
 }
 
-/// Reads one file.
-pub fn object_of(file: RecordedFile) -> Result<(Identity, LiveObject), &'static str> {
-    let value = canonical::read(&file.bytes).map_err(|_| "it is no canonical YAML")?;
-    let identity = identity_of(&value).ok_or("it holds no object")?;
-    let shape = file
-        .owners
-        .as_deref()
-        .ok_or("the sidecar has no owners of it")
-        .and_then(|bytes| Shape::decode(bytes).ok_or("its owners in the sidecar cannot be read"))?;
-    let times = match file.times.as_deref() {
-        None => Times::default(),
-        Some(bytes) => Times::decode(bytes).ok_or("its times in the sidecar cannot be read")?,
-    };
-    let version = value["apiVersion"].as_str().unwrap_or_default();
-    let version = version.rsplit('/').next().unwrap_or_default().into();
-    Ok((
-        identity,
-        LiveObject {
+/// Reads files. Most objects share their shape with others: each is read once, and held once.
+#[derive(Default)]
+pub struct FileReader {
+    shapes: HashMap<Arc<[u8]>, Arc<Shape>>,
+    no_times: Arc<Times>,
+}
+
+impl FileReader {
+    /// Reads one file.
+    pub fn read(&mut self, file: RecordedFile) -> ReadFile {
+        ReadFile {
+            path: file.path.clone(),
+            object: self.object(file),
+        }
+    }
+
+    fn shape(&mut self, owners: &Arc<[u8]>) -> Option<Arc<Shape>> {
+        if let Some(shape) = self.shapes.get(owners) {
+            return Some(shape.clone());
+        }
+        let shape = Arc::new(Shape::decode(owners)?);
+        self.shapes.insert(owners.clone(), shape.clone());
+        Some(shape)
+    }
+
+    fn object(&mut self, file: RecordedFile) -> Result<(Identity, LiveObject), &'static str> {
+        let value = canonical::read(&file.bytes).map_err(|_| "it is no canonical YAML")?;
+        let identity = identity_of(&value).ok_or("it holds no object")?;
+        let owners = file.owners.ok_or("the sidecar has no owners of it")?;
+        let shape = self
+            .shape(&owners)
+            .ok_or("its owners in the sidecar cannot be read")?;
+        let times = match file.times.as_deref() {
+            None => self.no_times.clone(),
+            Some(bytes) => {
+                Arc::new(Times::decode(bytes).ok_or("its times in the sidecar cannot be read")?)
+            }
+        };
+        let version = value["apiVersion"].as_str().unwrap_or_default();
+        let version = version.rsplit('/').next().unwrap_or_default().into();
+        // Definitions are looked at again and again.
+        let value = if is_definition(&value) {
+            Arc::new(value).into()
+        } else {
+            LiveValue::of_file(&file.bytes)
+        };
+        let object = LiveObject {
             version,
-            value: Arc::new(value),
-            shape: Arc::new(shape),
-            times: Arc::new(times),
+            value,
+            shape,
+            times,
             path: file.path,
             rolling_out: false,
-        },
-    ))
+        };
+        Ok((identity, object))
+    }
+}
+
+/// Reads one file by itself; its error says why it cannot be read.
+pub fn object_of(file: RecordedFile) -> Result<(Identity, LiveObject), &'static str> {
+    FileReader::default().object(file)
 }
 
 fn identity_of(object: &Value) -> Option<Identity> {
@@ -151,7 +194,10 @@ fn kinds(
     objects: &BTreeMap<Identity, LiveObject>,
 ) -> BTreeMap<(Box<str>, Box<str>), ServedKind> {
     // Discovery may be behind the CRDs, and a CRD behind discovery: the server's word goes last.
-    let defined = objects.values().filter_map(|object| defined(&object.value));
+    let definitions = objects
+        .iter()
+        .filter(|(identity, _)| &*identity.kind == DEFINITION);
+    let defined = definitions.filter_map(|(_, object)| defined(&object.value));
     let mut kinds = BTreeMap::new();
     for fact in defined.chain(facts.cluster.kinds.iter().cloned()) {
         let Some(version) = fact.versions.first() else {

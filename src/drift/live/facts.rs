@@ -246,9 +246,12 @@ pub(super) fn minor_of(version: &str) -> Option<u32> {
         .flatten()
 }
 
+/// The kind that defines kinds.
+pub(super) const DEFINITION: &str = "CustomResourceDefinition";
+
 /// The types that a `CustomResourceDefinition` says, when its `spec` is a CRD's.
 pub(super) fn is_definition(object: &Value) -> bool {
-    object.get("kind").and_then(Value::as_str) == Some("CustomResourceDefinition")
+    object.get("kind").and_then(Value::as_str) == Some(DEFINITION)
 }
 
 #[cfg(test)]

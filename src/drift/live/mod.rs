@@ -5,11 +5,10 @@
 
 mod assemble;
 mod facts;
+mod value;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use serde_json::Value;
 
 use super::desired::Identity;
 use super::report::LiveInfo;
@@ -17,8 +16,11 @@ use super::schema::Schemas;
 use crate::filter::Rules;
 use crate::owners::{Shape, Times};
 
-pub use assemble::{AssembleError, RecordedFile, assemble, object_of};
+pub use assemble::{
+    AssembleError, FileReader, ReadFile, RecordedFile, assemble, assemble_read, object_of,
+};
 pub use facts::{ClusterFacts, CoverageFacts, Facts, FactsError, KindFact};
+pub use value::LiveValue;
 
 /// One live object, after the filter.
 #[derive(Clone, Debug)]
@@ -26,7 +28,7 @@ pub struct LiveObject {
     /// The version that it was read at.
     pub version: Box<str>,
     /// What its file has.
-    pub value: Arc<Value>,
+    pub value: LiveValue,
     /// Who owns what of it.
     pub shape: Arc<Shape>,
     /// When its writers wrote.

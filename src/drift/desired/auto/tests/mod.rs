@@ -66,7 +66,7 @@ fn live(yaml: &str) -> Live {
         };
         let object = LiveObject {
             version: version.into(),
-            value: Arc::new(value.clone()),
+            value: Arc::new(value.clone()).into(),
             shape: Arc::new(Shape {
                 reported,
                 ..Shape::default()
