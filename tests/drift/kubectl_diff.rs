@@ -167,7 +167,10 @@ fn differing(diff: &str) -> BTreeMap<String, Vec<String>> {
     for line in diff.lines() {
         if let Some(path) = line.strip_prefix("+++ ") {
             let path = path.split('\t').next().unwrap_or_default();
-            file = path.rsplit('/').next().unwrap_or_default().to_owned();
+            path.rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .clone_into(&mut file);
         } else if line.starts_with(['+', '-']) && !line.starts_with("---") {
             let word = line[1..].trim_start();
             // Server-side apply writes last-applied anew, without the empty annotations of

@@ -24,7 +24,7 @@ const STATUS_UPDATES: usize = 100;
 /// by a number.
 struct Kind {
     api_version: &'static str,
-    kind: &'static str,
+    name: &'static str,
     spec: fn() -> Value,
     status: fn(usize) -> Value,
 }
@@ -53,31 +53,31 @@ fn selector() -> Value {
 const KINDS: [Kind; 15] = [
     Kind {
         api_version: "apps/v1",
-        kind: "Deployment",
+        name: "Deployment",
         spec: || json!({"selector": selector(), "template": template()}),
         status: |number| json!({"observedGeneration": number}),
     },
     Kind {
         api_version: "apps/v1",
-        kind: "DaemonSet",
+        name: "DaemonSet",
         spec: || json!({"selector": selector(), "template": template()}),
         status: |number| json!({"observedGeneration": number}),
     },
     Kind {
         api_version: "apps/v1",
-        kind: "StatefulSet",
+        name: "StatefulSet",
         spec: || json!({"serviceName": "a", "selector": selector(), "template": template()}),
         status: |number| json!({"observedGeneration": number}),
     },
     Kind {
         api_version: "batch/v1",
-        kind: "CronJob",
+        name: "CronJob",
         spec: || json!({"schedule": "0 0 1 1 *", "jobTemplate": {"spec": job()}}),
         status: |number| json!({"lastScheduleTime": time(number)}),
     },
     Kind {
         api_version: "batch/v1",
-        kind: "Job",
+        name: "Job",
         spec: job,
         status: |number| {
             json!({"conditions": [{"type": "Suspended", "status": "True",
@@ -86,25 +86,25 @@ const KINDS: [Kind; 15] = [
     },
     Kind {
         api_version: "v1",
-        kind: "ReplicationController",
+        name: "ReplicationController",
         spec: || json!({"selector": {"app": "beat"}, "template": template()}),
         status: |number| json!({"replicas": 0, "observedGeneration": number}),
     },
     Kind {
         api_version: "v1",
-        kind: "Service",
+        name: "Service",
         spec: || json!({"type": "LoadBalancer", "ports": [{"port": 80}]}),
         status: |number| json!({"loadBalancer": {"ingress": [{"ip": address(number)}]}}),
     },
     Kind {
         api_version: "v1",
-        kind: "ResourceQuota",
+        name: "ResourceQuota",
         spec: || json!({"hard": {"configmaps": "1000"}}),
         status: |number| json!({"used": {"configmaps": number.to_string()}}),
     },
     Kind {
         api_version: "v1",
-        kind: "PersistentVolumeClaim",
+        name: "PersistentVolumeClaim",
         spec: || {
             json!({"accessModes": ["ReadWriteOnce"],
                 "resources": {"requests": {"storage": "1Gi"}}})
@@ -113,7 +113,7 @@ const KINDS: [Kind; 15] = [
     },
     Kind {
         api_version: "v1",
-        kind: "PersistentVolume",
+        name: "PersistentVolume",
         spec: || {
             json!({"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
                 "hostPath": {"path": "/beat"}})
@@ -122,7 +122,7 @@ const KINDS: [Kind; 15] = [
     },
     Kind {
         api_version: "v1",
-        kind: "Node",
+        name: "Node",
         spec: || json!({}),
         status: |number| {
             json!({"conditions": [{"type": "Ready", "status": "True",
@@ -131,7 +131,7 @@ const KINDS: [Kind; 15] = [
     },
     Kind {
         api_version: "policy/v1",
-        kind: "PodDisruptionBudget",
+        name: "PodDisruptionBudget",
         spec: || json!({"minAvailable": 1, "selector": selector()}),
         status: |number| {
             json!({"observedGeneration": number, "currentHealthy": 0,
@@ -140,13 +140,13 @@ const KINDS: [Kind; 15] = [
     },
     Kind {
         api_version: "networking.k8s.io/v1",
-        kind: "Ingress",
+        name: "Ingress",
         spec: || json!({"defaultBackend": {"service": {"name": "a", "port": {"number": 80}}}}),
         status: |number| json!({"loadBalancer": {"ingress": [{"ip": address(number)}]}}),
     },
     Kind {
         api_version: "autoscaling/v2",
-        kind: "HorizontalPodAutoscaler",
+        name: "HorizontalPodAutoscaler",
         spec: || {
             json!({"maxReplicas": 3,
                 "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "other"}})
@@ -155,7 +155,7 @@ const KINDS: [Kind; 15] = [
     },
     Kind {
         api_version: "v1",
-        kind: "Namespace",
+        name: "Namespace",
         spec: || json!({}),
         status: condition,
     },
@@ -171,7 +171,7 @@ fn address(number: usize) -> String {
 
 /// Two objects of each kind: one that beats, and one whose label says that all beats were seen,
 /// because events of one type come in order.
-fn object(api_version: &str, kind: &str, name: &str, spec: Value) -> (Identity, Value) {
+fn object(api_version: &str, kind: &str, name: &str, spec: &Value) -> (Identity, Value) {
     let mut object = json!({"apiVersion": api_version, "kind": kind,
         "metadata": {"name": name, "namespace": "default"}, "spec": spec});
     if ["Namespace", "Node", "PersistentVolume"].contains(&kind) {
@@ -187,7 +187,14 @@ pub(crate) fn heartbeats_change_nothing(plane: &ControlPlane) -> Outcome {
     bed::give_rights(plane, home.path())?;
     plane.apply(&operators_type())?;
     let mut api = Api::connect(plane)?;
-    let beat = |name: &str| object("drift.example.com/v1", "Beat", name, json!({"every": "1s"}));
+    let beat = |name: &str| {
+        object(
+            "drift.example.com/v1",
+            "Beat",
+            name,
+            &json!({"every": "1s"}),
+        )
+    };
     wait_for("the operator's type", Duration::from_secs(60), || {
         api.discover()?;
         Ok(api.resource(&beat("beat").0).is_ok().then_some(()))
@@ -195,7 +202,7 @@ pub(crate) fn heartbeats_change_nothing(plane: &ControlPlane) -> Outcome {
 
     let mut pairs = Vec::new();
     let kinds = KINDS.iter().map(|kind| {
-        let of = |name: &str| object(kind.api_version, kind.kind, name, (kind.spec)());
+        let of = |name: &str| object(kind.api_version, kind.name, name, &(kind.spec)());
         (of("beat"), of("mark"))
     });
     for (one, mark) in kinds.chain([(beat("beat"), beat("mark"))]) {

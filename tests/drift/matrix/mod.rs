@@ -173,25 +173,18 @@ impl Matrix {
         } else {
             None
         };
-        match by_program {
-            Some(finished) => {
-                by_kubectl = true;
-                if finished.code != Some(0) {
-                    refused = Some(finished.stderr);
-                }
+        if let Some(finished) = by_program {
+            by_kubectl = true;
+            if finished.code != Some(0) {
+                refused = Some(finished.stderr);
             }
-            None => {
-                let answer = bed.api.change(
-                    &id,
-                    request.subresource,
-                    request.manager,
-                    request.content_type,
-                    &request.body,
-                )?;
-                if !answer.is_success() {
-                    let message = answer.body["message"].as_str().unwrap_or_default();
-                    refused = Some(format!("{}: {message}", answer.code));
-                }
+        } else {
+            let (sub, manager) = (request.subresource, request.manager);
+            let kind = request.content_type;
+            let answer = bed.api.change(&id, sub, manager, kind, &request.body)?;
+            if !answer.is_success() {
+                let message = answer.body["message"].as_str().unwrap_or_default();
+                refused = Some(format!("{}: {message}", answer.code));
             }
         }
         let how = format!(

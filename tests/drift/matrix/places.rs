@@ -108,7 +108,7 @@ impl Walk<'_> {
                 }
             }
             _ => {
-                let changed = other(node, value, self.last_key(), self.rng);
+                let changed = other(node, value, &self.last_key(), self.rng);
                 self.note(Action::Change, Some(changed), false);
                 self.note(Action::Delete, None, false);
             }
@@ -181,7 +181,7 @@ impl Walk<'_> {
         let new = items.first().cloned();
         let new = new.or_else(|| sample(node.items(), &self.last_key(), self.rng, 0));
         if let (Some(mut new), Some(key)) = (new, keys.first()) {
-            let changed = other(node.items().field(key), &new[key], key.clone(), self.rng);
+            let changed = other(node.items().field(key), &new[key], key, self.rng);
             new[key] = changed;
             self.at.push(At::Index(items.len()));
             self.note(Action::Add, Some(new), true);
@@ -198,13 +198,9 @@ fn key_of(at: &At) -> Option<&str> {
 }
 
 /// Another value of the same type.
-fn other(node: Node<'_>, value: &Value, key: String, rng: &mut Rng) -> Value {
+fn other(node: Node<'_>, value: &Value, key: &str, rng: &mut Rng) -> Value {
     let number = rng.u16(1..1000);
-    if let Some(choice) = choices(node)
-        .into_iter()
-        .filter(|choice| *choice != value)
-        .nth(0)
-    {
+    if let Some(choice) = choices(node).into_iter().find(|choice| *choice != value) {
         return choice.clone();
     }
     match value {
@@ -214,7 +210,7 @@ fn other(node: Node<'_>, value: &Value, key: String, rng: &mut Rng) -> Value {
             None => json!(old.as_f64().unwrap_or_default() + 0.5),
         },
         Value::String(text) => {
-            if is_quantity(node) || looks_like_quantity(text, &key) {
+            if is_quantity(node) || looks_like_quantity(text, key) {
                 return format!("{number}Mi").into();
             }
             if let Some(rest) = text.strip_suffix('%') {
@@ -244,22 +240,14 @@ fn altered(node: Node<'_>, list: &Value, rng: &mut Rng) -> Value {
     let mut changed = list.clone();
     let mut leaves = Vec::new();
     scalars(node, list, &mut Vec::new(), &mut leaves);
-    let items = changed.as_array_mut();
-    match (leaves.is_empty(), items) {
-        (true, Some(items)) => {
-            items.pop();
+    if !leaves.is_empty() && rng.u8(..4) > 0 {
+        let (at, node) = &leaves[rng.usize(..leaves.len())];
+        let key = at.iter().rev().find_map(key_of).unwrap_or_default();
+        if let Some(place) = get_mut(&mut changed, at) {
+            *place = other(*node, &place.clone(), key, rng);
         }
-        (false, Some(_)) if rng.u8(..4) > 0 => {
-            let (at, node) = &leaves[rng.usize(..leaves.len())];
-            let key = at.iter().rev().find_map(key_of).unwrap_or_default();
-            if let Some(place) = get_mut(&mut changed, at) {
-                *place = other(*node, &place.clone(), key.to_owned(), rng);
-            }
-        }
-        (_, Some(items)) => {
-            items.pop();
-        }
-        _ => {}
+    } else if let Some(items) = changed.as_array_mut() {
+        items.pop();
     }
     changed
 }

@@ -1,4 +1,8 @@
 //! Each rule of the oracle once, on hand-made objects.
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "objects are written where they are used"
+)]
 
 use serde_json::{Value, json};
 
