@@ -30,6 +30,8 @@ const CLUSTER_SCOPED: [&str; 4] = [
 /// A live side of these objects; what stands at `reported` is what their shapes report.
 fn live(yaml: &str) -> Live {
     let mut live = Live {
+        as_of: None,
+        warnings: Vec::new(),
         info: LiveInfo::default(),
         objects: BTreeMap::new(),
         kinds: BTreeMap::new(),
