@@ -694,4 +694,33 @@ mod tests {
         let found = settings(&["--desired", "a=helm:c?values=x,y", "--desired", "-"]).unwrap();
         assert_eq!(found.desired, ["a=helm:c?values=x,y", "-"]);
     }
+
+    fn recorded(args: &[&str]) -> Result<RecordSettings, ConfigError> {
+        let args = ["strandline", "record"].iter().chain(args);
+        let Command::Record(args) = Cli::try_parse_from(args).unwrap().command else {
+            panic!("record")
+        };
+        RecordSettings::for_record(&args)
+    }
+
+    #[test]
+    fn record_compares_only_when_asked_to() {
+        assert!(recorded(&[]).unwrap().drift.is_none());
+        let error = recorded(&["--desired", "x"]).unwrap_err().to_string();
+        assert!(error.contains("--drift"), "{error}");
+        let found = recorded(&["--drift", "-n", "shop"]).unwrap().drift.unwrap();
+        assert_eq!(found.settings.desired, ["auto"]);
+        assert_eq!(found.settings.namespaces, ["shop"]);
+        assert_eq!(found.interval, INTERVAL);
+        let found = recorded(&["--drift", "--desired", "a=x", "--drift-interval", "1m"]);
+        let found = found.unwrap().drift.unwrap();
+        assert_eq!(found.interval, Duration::from_secs(60));
+        assert_eq!(found.settings.desired, ["a=x"]);
+        for wrong in [&["--desired", "a=-"], &["--drift-interval", "0s"]] {
+            assert!(
+                recorded(&[&["--drift"], &wrong[..]].concat()).is_err(),
+                "{wrong:?}"
+            );
+        }
+    }
 }

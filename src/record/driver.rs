@@ -19,6 +19,7 @@ use super::facts::{Coverage, FactFiles, Facts};
 use super::identity::Identity;
 use super::message::{Details, LISTED, commit_message};
 use super::metrics::Metrics;
+use super::outcome::{RecordError, Report, Summary};
 use super::owner::Owner;
 use super::recorder::{Recorder, RecorderOptions};
 use super::sealing::{self, Find, SealedFiles};
@@ -28,9 +29,7 @@ use super::supervisor::{IN_FLIGHT_MESSAGES, ReadPlan, Relister, Supervisor};
 use super::write::write;
 use crate::canonical;
 use crate::cluster::Cluster;
-use crate::mirror::{
-    Attachment, BlobId, CommitId, Committed, Disposition, Heads, MirrorError, Store,
-};
+use crate::mirror::{Attachment, BlobId, Committed, Disposition, Heads, MirrorError, Store};
 use crate::owners::{self, ManagedFields};
 use crate::sops::is_sealed;
 
@@ -82,74 +81,6 @@ const PACKS: usize = 100;
 
 /// So often a recorder says that it is alive.
 const BEAT: Duration = Duration::from_secs(300);
-
-/// What a recording tells those who watch it.
-#[derive(Clone, Debug)]
-pub enum Report {
-    /// (type, scope) pairs that delivered, all of them, and objects that wait for the commit.
-    Progress {
-        /// Pairs that delivered or are unknown.
-        delivered: usize,
-        /// All pairs.
-        feeds: usize,
-        /// Changes that wait.
-        waiting: usize,
-    },
-    /// A commit is durable.
-    Committed {
-        /// Its id.
-        commit_id: CommitId,
-        /// The first line of its message.
-        subject: String,
-        /// How many paths it changes.
-        objects: usize,
-    },
-    /// What a commit would hold; only in a dry run.
-    WouldCommit {
-        /// The first line of the message that it would have.
-        subject: String,
-        /// `create`, `change` or `delete`, and the path below the prefix.
-        changes: Vec<(&'static str, Arc<str>)>,
-    },
-    /// The first sync is settled.
-    Synced {
-        /// Files in the mirror.
-        files: usize,
-        /// Types of which nothing is known, and why.
-        unknown: BTreeMap<String, &'static str>,
-    },
-}
-
-/// How a recording ended.
-#[derive(Clone, Debug, Default)]
-pub struct Summary {
-    /// Commits that it made.
-    pub commits: u64,
-    /// Files in the mirror at the end.
-    pub files: usize,
-    /// Whether the first sync was settled.
-    pub synced: bool,
-    /// Types of which nothing was known at the end, and why.
-    pub unknown: BTreeMap<String, &'static str>,
-    /// Changes that could not be committed any more.
-    pub lost: usize,
-}
-
-/// A recording that cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// The mirror refused a write for good.
-    #[error("the mirror cannot be written")]
-    Mirror(#[source] MirrorError),
-    /// Nobody said what is served, for as long as a type may be silent.
-    #[error(
-        "the API server did not say what it serves within {0:?}; the warnings before this line say why"
-    )]
-    Discovery(Duration),
-    /// The index of HEAD could not be read.
-    #[error("the mirror cannot be read")]
-    Index(#[source] MirrorError),
-}
 
 /// Ends a recording: the batch is closed and committed first.
 pub type StopSignal = watch::Receiver<bool>;

@@ -24,6 +24,7 @@ mod feeds;
 mod identity;
 mod message;
 mod metrics;
+mod outcome;
 mod owner;
 mod pipeline;
 mod recorder;
@@ -39,13 +40,12 @@ mod write;
 
 pub use beside::{Beside, News, SideWrite, Touched};
 pub use cursor::{CURSOR_REF, read as read_cursor, valid_for as cursor_valid_for};
-pub use driver::{
-    Maintain, RecordError, Recording, Report, StopSignal, Summary, Until, record, record_beside,
-};
+pub use driver::{Maintain, Recording, StopSignal, Until, record, record_beside};
 pub use facts::{COVERAGE, Facts};
 pub use identity::{Identity, IdentityError};
 pub use message::FORMAT_VERSION;
 pub use metrics::Metrics;
+pub use outcome::{RecordError, Report, Summary};
 pub use pipeline::Pipeline;
 pub use recorder::RecorderOptions;
 pub use sealing::{SealError, encrypt};

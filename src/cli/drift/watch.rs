@@ -1,6 +1,10 @@
 //! `record --drift`: drift kept up to date beside a recording, from the mirror that it writes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,13 +24,14 @@ use crate::drift::accept;
 use crate::drift::defaults::Tables;
 use crate::drift::desired::{Identity, Manifest, Source, SourceKind};
 use crate::drift::evaluate::{Evaluator, Question, Standing, fingerprint, transitions};
-use crate::drift::live::{CoverageFacts, LiveObject, RecordedFile, object_of};
+use crate::drift::live::{CoverageFacts, RecordedFile};
 use crate::drift::report::{self, Report, SCHEMA, json, markdown};
 use crate::filter::DigestKey;
 use crate::mirror::{At, SIDECAR_REFS, Sidecar, SidecarRefs, Snapshot, SnapshotOptions};
 use crate::owners::Deployers;
 use crate::record::{COVERAGE, News, SideWrite, Touched};
 use crate::telemetry::clock;
+use table::{Table, Touch, is_definition};
 
 /// Something could not be read: the next attempt, unless something changes before.
 const RETRY: Duration = Duration::from_secs(15);
@@ -409,7 +414,7 @@ impl Watch {
             let problems = source.problems.iter();
             problems.map(|problem| format!("{}: {}", source.name, problem.reason))
         });
-        let now: BTreeSet<String> = problems.chain(desired.warnings.iter().cloned()).collect();
+        let now: BTreeSet<String> = problems.collect();
         for reason in now.difference(&self.warned) {
             warn!(reason, "what is desired is not wholly known");
         }
@@ -422,18 +427,20 @@ impl Watch {
             return;
         }
         warn!(reason, "drift cannot be evaluated");
-        let mut report = last.unwrap_or_else(|| Report {
+        self.trouble = Some(reason);
+        let report = last.unwrap_or_else(|| Report {
             schema: SCHEMA.to_owned(),
             ..Report::default()
         });
-        report.summary.unknown += 1;
-        report.incomplete.push(reason.clone());
-        self.trouble = Some(reason);
         self.publish(report).await;
     }
 
     /// Counts, and writes the report where the set of drift is another.
-    async fn publish(&mut self, report: Report) {
+    async fn publish(&mut self, mut report: Report) {
+        if let Some(reason) = &self.trouble {
+            report.summary.unknown += 1;
+            report.incomplete.push(reason.clone());
+        }
         self.metrics.tell(&report);
         let set = fingerprint(&report);
         if self.written == Some(set) {
@@ -464,108 +471,6 @@ impl Watch {
 struct Files {
     commit: String,
     objects: Vec<(Box<str>, Option<RecordedFile>)>,
-}
-
-/// All verdicts, and whose files they are of.
-struct Table {
-    standing: Standing,
-    paths: HashMap<Box<str>, Identity>,
-    judged: u64,
-}
-
-/// What came of something touched.
-enum Touch {
-    /// Everything has to be evaluated again.
-    Whole,
-    /// These transitions; whether anything of the report is new.
-    Judged {
-        lines: Vec<String>,
-        judged: u64,
-        news: bool,
-    },
-}
-
-impl Table {
-    /// Judges everything.
-    fn of(evaluator: &Evaluator<'_>, objects: BTreeMap<Identity, LiveObject>) -> Self {
-        let mut table = Self {
-            standing: Standing::default(),
-            paths: HashMap::with_capacity(objects.len()),
-            judged: 0,
-        };
-        for identity in evaluator.declared() {
-            if !objects.contains_key(identity) {
-                let judged = evaluator.judge(identity, None);
-                table.standing.put(identity.clone(), judged);
-                table.judged += 1;
-            }
-        }
-        for (identity, object) in objects {
-            let judged = evaluator.judge(&identity, Some(&object));
-            table.paths.insert(object.path, identity.clone());
-            table.standing.put(identity, judged);
-            table.judged += 1;
-        }
-        table
-    }
-
-    /// Judges what was touched, and nothing else.
-    fn touch(
-        &mut self,
-        evaluator: &Evaluator<'_>,
-        files: Vec<(Box<str>, Option<RecordedFile>)>,
-        auto: bool,
-    ) -> Touch {
-        let mut touched: BTreeMap<Identity, Option<LiveObject>> = BTreeMap::new();
-        for (path, file) in files {
-            match file.map(object_of) {
-                // The whole report says which file cannot be read.
-                Some(Err(_)) => return Touch::Whole,
-                Some(Ok((identity, object))) => {
-                    self.paths.insert(path, identity.clone());
-                    touched.insert(identity, Some(object));
-                }
-                None => {
-                    if let Some(identity) = self.paths.remove(&path) {
-                        // Its file may just have got another name.
-                        touched.entry(identity).or_insert(None);
-                    }
-                }
-            }
-        }
-        if touched.keys().any(|identity| asks_for_all(identity, auto)) {
-            return Touch::Whole;
-        }
-        let (mut lines, mut judged, mut news) = (Vec::new(), 0, false);
-        for (identity, object) in touched {
-            let verdict = evaluator.judge(&identity, object.as_ref());
-            judged += 1;
-            let before = self.standing.get(&identity).cloned();
-            news |= self.standing.put(identity.clone(), verdict);
-            lines.extend(transitions(before.as_ref(), self.standing.get(&identity)));
-        }
-        Touch::Judged {
-            lines,
-            judged,
-            news,
-        }
-    }
-}
-
-/// Whether a change of this object may change what is said of others.
-fn asks_for_all(identity: &Identity, auto: bool) -> bool {
-    let group = &*identity.group;
-    is_definition(identity)
-        || auto
-            && (group == "argoproj.io"
-                || group.ends_with(".toolkit.fluxcd.io")
-                // Its system-wide exclusions:
-                // https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#resource-exclusioninclusion
-                || (group, &*identity.kind, &*identity.name) == ("", "ConfigMap", "argocd-cm"))
-}
-
-fn is_definition(identity: &Identity) -> bool {
-    &*identity.kind == "CustomResourceDefinition"
 }
 
 /// The report as `strandline drift` would make it.

@@ -189,3 +189,135 @@ fn stripped_field(field: &FieldReport) -> FieldReport {
         ..field.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::super::report::Severity;
+    use super::*;
+
+    fn field(path: &str, desired: Value, live: Value) -> FieldReport {
+        FieldReport {
+            path: path.to_owned(),
+            class: FieldClass::Changed,
+            severity: Severity::Warning,
+            desired: Some(desired),
+            live: Some(live),
+            secret: false,
+            manager: Some("kubectl-edit".to_owned()),
+            operation: Some("Update".to_owned()),
+            subresource: None,
+            time: Some("2026-11-21T09:00:00Z".to_owned()),
+            rule: None,
+            line: Some(3),
+        }
+    }
+
+    fn web(class: ObjectClass, fields: Vec<FieldReport>) -> ObjectReport {
+        ObjectReport {
+            group: "apps".to_owned(),
+            version: "v1".to_owned(),
+            kind: "Deployment".to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: "web".to_owned(),
+            class,
+            source: Some("shop".to_owned()),
+            file: Some("web.yaml".to_owned()),
+            line: Some(1),
+            fields,
+            reason: None,
+            marks: Vec::new(),
+        }
+    }
+
+    fn modified(live: Value) -> ObjectReport {
+        let replicas = field("spec.replicas", json!(3), live);
+        web(ObjectClass::Modified, vec![replicas])
+    }
+
+    fn report(objects: Vec<ObjectReport>) -> Report {
+        Report {
+            objects,
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn transitions_say_what_is_new_and_what_is_over() {
+        let five = modified(json!(5));
+        let line = "shop/Deployment web: spec.replicas Changed 3 → 5 by kubectl-edit";
+        assert_eq!(transitions(None, Some(&five)), [line]);
+        assert_eq!(transitions(Some(&five), Some(&five)), [""; 0]);
+        let mut later = five.clone();
+        later.fields[0].time = None;
+        later.fields[0].line = Some(9);
+        assert_eq!(transitions(Some(&five), Some(&later)), [""; 0]);
+        let six = modified(json!(6));
+        let line = "shop/Deployment web: spec.replicas Changed 3 → 6 by kubectl-edit";
+        assert_eq!(transitions(Some(&five), Some(&six)), [line]);
+        let again = "shop/Deployment web: InSync again";
+        assert_eq!(transitions(Some(&five), None), [again]);
+        let mut two = five.clone();
+        two.fields
+            .push(field("spec.paused", json!(false), json!(true)));
+        let line = "shop/Deployment web: spec.paused as desired again";
+        assert_eq!(transitions(Some(&two), Some(&five)), [line]);
+        let missing = web(ObjectClass::Missing, Vec::new());
+        let line = "shop/Deployment web: Missing";
+        let told = transitions(Some(&five), Some(&missing));
+        assert!(told.contains(&line.to_owned()), "{told:?}");
+        let mut hostile = web(ObjectClass::Unknown, Vec::new());
+        hostile.reason = Some("a\u{1b}[31m\nb".to_owned());
+        assert_eq!(
+            transitions(None, Some(&hostile)),
+            [r"shop/Deployment web: Unknown (a\u{1b}[31m\nb)"]
+        );
+    }
+
+    #[test]
+    fn values_of_secrets_are_in_no_line_and_make_no_other_set() {
+        let secret = |live: &str| {
+            let mut object = modified(json!(live));
+            object.fields[0].secret = true;
+            object
+        };
+        let told = transitions(None, Some(&secret("hunter2"))).join("");
+        assert!(
+            told.contains("(secret)") && !told.contains("hunter2"),
+            "{told}"
+        );
+        let set = |live| fingerprint(&report(vec![secret(live)]));
+        assert_eq!(set("hunter2"), set("hunter3"));
+    }
+
+    #[test]
+    fn a_set_of_drift_is_another_by_what_drifts_and_not_by_when() {
+        let five = report(vec![modified(json!(5))]);
+        let mut same = five.clone();
+        same.as_of = Some("2026-11-21T10:00:00Z".to_owned());
+        same.live.commit = Some("abc".to_owned());
+        same.summary.in_sync = 7;
+        let object = &mut same.objects[0];
+        object.line = Some(40);
+        object.marks.push("terminating".to_owned());
+        object.fields[0].time = None;
+        object.fields[0].line = None;
+        assert_eq!(fingerprint(&five), fingerprint(&same));
+
+        let mut others = vec![report(Vec::new()), report(vec![modified(json!(6))])];
+        let mut by_another = five.clone();
+        by_another.objects[0].fields[0].manager = Some("kubectl".to_owned());
+        let mut incomplete = five.clone();
+        incomplete.incomplete.push("shop cannot be read".to_owned());
+        others.extend([by_another, incomplete]);
+        others.push(report(vec![web(ObjectClass::Missing, Vec::new())]));
+        for other in others {
+            assert_ne!(fingerprint(&five), fingerprint(&other), "{other:?}");
+        }
+        // As the mirror has it.
+        let text = super::super::super::report::json::render(&five);
+        let read: Report = serde_json::from_str(&text).unwrap();
+        assert_eq!(fingerprint(&read), fingerprint(&five));
+    }
+}
