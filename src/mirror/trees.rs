@@ -56,6 +56,21 @@ pub(super) fn graft(
     Ok(grafted)
 }
 
+/// Drops the new trees that `root` does not hold: those that a graft replaced.
+pub(super) fn keep_reachable(trees: &mut NewTrees, root: TreeId) {
+    let mut kept = NewTrees::with_capacity(trees.len());
+    let mut wanted = vec![root.0];
+    while let Some(id) = wanted.pop() {
+        let Some(bytes) = trees.remove(&id) else {
+            continue;
+        };
+        let below = lines(&bytes).into_iter().flatten();
+        wanted.extend(below.filter(Line::is_tree).map(|line| line.id));
+        kept.insert(id, bytes);
+    }
+    *trees = kept;
+}
+
 struct Editor<'a> {
     objects: &'a gix::OdbHandle,
     trees: NewTrees,

@@ -146,6 +146,7 @@ impl Mirror {
             }
         }
         let tree_id = root;
+        trees::keep_reachable(&mut trees, tree_id);
         let same_tree = old.map_or_else(
             || trees.get(&tree_id.0).is_none_or(Vec::is_empty),
             |old| old == tree_id,

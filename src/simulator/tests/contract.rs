@@ -1,9 +1,11 @@
 //! Discovery, lists, single objects, and errors.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::*;
-use crate::simulator::Verb;
+use crate::simulator::{Verb, shop};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
                           application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
@@ -321,4 +323,45 @@ async fn errors_look_like_the_real_ones() {
         get(&simulator, "/livez").await.bytes().await.unwrap(),
         b"ok"
     );
+}
+
+/// Every document is there under its address, lists what it should, and lacks no schema.
+#[tokio::test]
+async fn schemas_of_the_shops_kinds_are_published() {
+    let simulator = started().await;
+    shop::build(&simulator).unwrap();
+    let index = get_json(&simulator, "/openapi/v3").await;
+    let mut kinds = BTreeSet::new();
+    for (name, entry) in index["paths"].as_object().unwrap() {
+        let address = entry["serverRelativeURL"].as_str().unwrap();
+        assert!(
+            address.starts_with(&format!("/openapi/v3/{name}?hash=")),
+            "{address}"
+        );
+        let document = get_json(&simulator, address).await;
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        for part in document.to_string().split("#/components/schemas/").skip(1) {
+            let (reference, _) = part.split_once('"').unwrap();
+            assert!(schemas.contains_key(reference), "{name}: {reference}");
+        }
+        for path in document["paths"].as_object().unwrap().values() {
+            let kind = &path["get"]["x-kubernetes-group-version-kind"];
+            kinds.insert((kind["group"].to_string(), kind["kind"].to_string()));
+        }
+    }
+    for manifest in shop::desired(&simulator) {
+        let api_version = manifest.object["apiVersion"].as_str().unwrap();
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        let kind = (
+            json!(group).to_string(),
+            manifest.object["kind"].to_string(),
+        );
+        // Those of custom resources are in their definitions.
+        assert!(
+            group == "data.example.com" || kinds.contains(&kind),
+            "{kind:?}"
+        );
+    }
+    let unknown = get(&simulator, "/openapi/v3/apis/nothing.example.com/v1").await;
+    assert_eq!(unknown.code, StatusCode::NOT_FOUND);
 }
