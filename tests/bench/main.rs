@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench                                 all of it; exits 1 where a limit is missed
 //! cargo bench -- --report-only                exits 0 all the same
-//! cargo bench -- pipeline commit sidecar memory sync  some of it
+//! cargo bench -- pipeline commit sidecar drift memory sync  some of it
 //! ```
 //!
 //! A limit is relative to something that the same machine did a moment before (a bare parse, an
@@ -16,6 +16,7 @@
 )]
 
 mod commit;
+mod drift;
 mod memory;
 mod pipeline;
 mod sidecar;
@@ -31,10 +32,11 @@ use support::{Context as _, Failure, Result, Unavailable};
 
 type Section = fn(&mut Report) -> Result<(), Unavailable>;
 
-const SECTIONS: [(&str, Section); 5] = [
+const SECTIONS: [(&str, Section); 6] = [
     ("pipeline", pipeline::run),
     ("commit", commit::run),
     ("sidecar", sidecar::run),
+    ("drift", drift::run),
     ("memory", memory::run),
     ("sync", sync::run),
 ];

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use strandline::simulator::load::Load;
 use strandline::simulator::{Simulator, SimulatorOptions};
 
+use crate::support::child::Child;
 use crate::support::program::Program;
 use crate::support::{Context as _, Failure, Result, Unavailable, wait_for};
 use crate::{Report, folder, recorded, runtime, subfolder};
@@ -71,9 +72,21 @@ fn snapshot(folder: &Path, kubeconfig: &Path, mode: Option<&str>) -> Result<(f64
     }
     let start = Instant::now();
     let mut child = program.spawn(name, folder)?;
+    let (code, peak, took) = watch(&mut child, start)?;
+    if code != 0 {
+        let tail = child.log_tail(20);
+        return Err(Failure::new(format_args!("it ended with {code}\n{tail}")));
+    }
+    recorded(&child.stdout()?, OBJECTS)?;
+    Ok((peak, took))
+}
+
+/// Waits for a child; returns its exit code, its most memory in megabytes, and the time since
+/// `start`.
+pub(crate) fn watch(child: &mut Child, start: Instant) -> Result<(i32, f64, Duration)> {
     let status = format!("/proc/{}/status", child.pid());
     let mut peak = None;
-    let code = loop {
+    loop {
         // A mark that only rises: the last one read is the highest. A process that has ended
         // has none.
         let now = std::fs::read_to_string(&status)
@@ -81,21 +94,15 @@ fn snapshot(folder: &Path, kubeconfig: &Path, mode: Option<&str>) -> Result<(f64
             .and_then(|text| high_water_mark(&text));
         peak = now.or(peak);
         if let Some(code) = child.try_wait()? {
-            break code;
+            let peak =
+                peak.ok_or_else(|| Failure::new("the kernel tells no VmHWM (Linux only)"))?;
+            return Ok((code, peak, start.elapsed()));
         }
         if start.elapsed() > DEADLINE {
-            return Err(Failure::new("the snapshot does not end"));
+            return Err(Failure::new("the child does not end"));
         }
         std::thread::sleep(Duration::from_millis(2));
-    };
-    let took = start.elapsed();
-    if code != 0 {
-        let tail = child.log_tail(20);
-        return Err(Failure::new(format_args!("it ended with {code}\n{tail}")));
     }
-    recorded(&child.stdout()?, OBJECTS)?;
-    let peak = peak.ok_or_else(|| Failure::new("the kernel tells no VmHWM (Linux only)"))?;
-    Ok((peak, took))
 }
 
 /// `VmHWM` in megabytes: <https://man7.org/linux/man-pages/man5/proc_pid_status.5.html>.
