@@ -85,7 +85,6 @@ fn touch(table: &mut Table, evaluator: &Evaluator<'_>, at: usize, value: Option<
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "a figure")]
 fn what_was_touched_is_judged_and_nothing_else() {
     let mut live = live();
     let desired = [desired()];
