@@ -39,7 +39,7 @@ pub(super) struct Opened {
     /// How reports call it.
     pub(super) shown: String,
     /// Goes when this does.
-    pub(super) fetched: Option<TemporaryFolder>,
+    pub(super) _fetched: Option<TemporaryFolder>,
 }
 
 /// The live side, and when its recorder was last heard of.
@@ -156,7 +156,7 @@ pub(super) fn at_path(path: &Path, settings: &DriftSettings, branch: &str) -> Op
             prefix: settings.prefix.clone(),
         },
         shown: format!("{}#{branch}", path.display()),
-        fetched: None,
+        _fetched: None,
     }
 }
 

@@ -158,7 +158,7 @@ impl Run {
                                 prefix: settings.prefix.clone(),
                             },
                             shown: format!("{url}#{branch}"),
-                            fetched: Some(fetched),
+                            _fetched: Some(fetched),
                         }
                     }
                 };

@@ -185,7 +185,7 @@ impl Watch {
         let opened = mirror::Opened {
             options: self.mirror.clone(),
             shown: self.cluster.name().to_owned(),
-            fetched: None,
+            _fetched: None,
         };
         let mut live = mirror::read(&opened, &self.run.settings, clock::now())?.live;
         "cluster".clone_into(&mut live.info.kind);
@@ -271,29 +271,31 @@ impl Watch {
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first tick is at once.
         again.tick().await;
+        let report = |table: &Table, commit: &Option<String>| {
+            report_of(&table.standing, &question, &desired, commit.as_deref())
+        };
         loop {
             let news = tokio::select! {
-                news = self.touched.next() => match news {
-                    Some(news) => news,
-                    None => return (Next::Ended, table.standing),
-                },
-                _ = again.tick() => {
-                    match self.desired_mark(&seen).await {
-                        Ok(now) if now != mark => return (Next::Again, table.standing),
-                        Ok(_) => {
-                            if self.trouble.take().is_some() {
-                                let report = report_of(&table.standing, &question, &desired, commit.as_deref());
-                                self.publish(report).await;
-                            }
-                        }
-                        Err(failure) => {
-                            let report = report_of(&table.standing, &question, &desired, commit.as_deref());
-                            self.unreadable(chain(&*failure), Some(report)).await;
-                        }
-                    }
-                    continue;
-                }
-            };
+                           news = self.touched.next() => match news {
+                               Some(news) => news,
+                               None => return (Next::Ended, table.standing),
+                           },
+                           _ = again.tick() => {
+                               match self.desired_mark(&seen).await {
+                                   Ok(now) if now != mark => return (Next::Again, table.standing),
+                                   Ok(_) => {
+                                       if self.trouble.take().is_some() {
+                                           self.publish(report(&table, &commit)).await;
+                                       }
+                                   }
+                                   Err(failure) => {
+                                       let last = report(&table, &commit);
+            self.unreadable(chain(&*failure), Some(last)).await;
+                                   }
+                               }
+                               continue;
+                           }
+                       };
             if news.everything || self.is_other_cluster(&news, &coverage) {
                 return (Next::Again, table.standing);
             }
@@ -318,9 +320,7 @@ impl Watch {
                         info!("{line}");
                     }
                     if news {
-                        let report =
-                            report_of(&table.standing, &question, &desired, commit.as_deref());
-                        self.publish(report).await;
+                        self.publish(report(&table, &commit)).await;
                     }
                 }
             }
