@@ -82,7 +82,7 @@ pub(super) async fn run_recording(
     stopped: watch::Receiver<bool>,
 ) -> Result<Outcome, Failure> {
     if settings.dry_run {
-        let recorded = super::dry_run::run(settings, output, stopped).await?;
+        let recorded = Box::pin(super::dry_run::run(settings, output, stopped)).await?;
         return Ok(Outcome {
             recorded,
             push_failed: None,
@@ -101,7 +101,7 @@ pub(super) async fn run_recording(
         plan,
         options,
         selection,
-    } = Session::start(settings, resume).await?;
+    } = Box::pin(Session::start(settings, resume)).await?;
     let (drift, beside) = start_drift(settings, &cluster, mirror.reference(), &plan)?.unzip();
     let (heads, newest) = watch::channel(mirror.heads()?);
     let (finish, finished) = watch::channel(false);

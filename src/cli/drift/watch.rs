@@ -4,7 +4,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use crate::drift::accept;
 use crate::drift::defaults::Tables;
 use crate::drift::desired::{Identity, Manifest, Source, SourceKind};
 use crate::drift::evaluate::{Evaluator, Question, Standing, fingerprint, transitions};
-use crate::drift::live::{CoverageFacts, RecordedFile};
+use crate::drift::live::{CoverageFacts, LiveObject, RecordedFile};
 use crate::drift::report::{self, Report, SCHEMA, json, markdown};
 use crate::filter::DigestKey;
 use crate::mirror::{At, SIDECAR_REFS, Sidecar, SidecarRefs, Snapshot, SnapshotOptions};
@@ -231,13 +231,7 @@ impl Watch {
             coverage,
         } = world;
         let objects = std::mem::take(&mut seen.live.objects);
-        // The evaluation looks at definitions; the other objects are judged one by one and go.
-        let definitions = objects
-            .iter()
-            .filter(|(identity, _)| is_definition(identity));
-        seen.live.objects = definitions
-            .map(|(identity, object)| (identity.clone(), object.clone()))
-            .collect();
+        seen.live.objects = definitions(&objects);
         let digest_key = self.run.digest_key.clone();
         let namespaces = self.run.settings.namespaces.clone();
         let question = Question {
@@ -471,6 +465,16 @@ impl Watch {
 struct Files {
     commit: String,
     objects: Vec<(Box<str>, Option<RecordedFile>)>,
+}
+
+/// What an evaluation looks at beside the object that it judges; the others are judged and go.
+fn definitions(objects: &BTreeMap<Identity, LiveObject>) -> BTreeMap<Identity, LiveObject> {
+    let definitions = objects
+        .iter()
+        .filter(|(identity, _)| is_definition(identity));
+    definitions
+        .map(|(identity, object)| (identity.clone(), object.clone()))
+        .collect()
 }
 
 /// The report as `strandline drift` would make it.
