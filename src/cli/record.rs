@@ -15,11 +15,13 @@ use super::progress::SyncProgress;
 use super::push::{Pusher, names};
 use super::session::{Resume, Session};
 use super::{Exit, Failure};
+use crate::cluster::Cluster;
 use crate::config::{RecordArgs, RecordSettings};
 use crate::filter::{RuleName, Rules};
 use crate::mirror::SnapshotOptions;
 use crate::record::{
-    Beside, Facts, Maintain, Metrics, Recording, Report, Summary, Touched, Until, record_beside,
+    Beside, Facts, Maintain, Metrics, ReadPlan, Recording, Report, Summary, Touched, Until,
+    record_beside,
 };
 use crate::remote::maintenance;
 use crate::telemetry::clock::unix_seconds;
@@ -84,7 +86,7 @@ pub(super) async fn run_recording(
     stopped: watch::Receiver<bool>,
 ) -> Result<Outcome, Failure> {
     if settings.dry_run {
-        let recorded = super::dry_run::run(settings, output, stopped).await?;
+        let recorded = Box::pin(super::dry_run::run(settings, output, stopped)).await?;
         return Ok(Outcome {
             recorded,
             push_failed: None,
@@ -103,35 +105,8 @@ pub(super) async fn run_recording(
         plan,
         options,
         selection,
-    } = Session::start(settings, resume).await?;
-    let drift_metrics = settings.drift.is_some().then(DriftMetrics::default);
-    let mut beside = Beside::default();
-    let drift = match &settings.drift {
-        None => None,
-        Some(asked) => {
-            let touched = Touched::default();
-            let (writes, inbox) = mpsc::channel(1);
-            beside = Beside {
-                touched: Some(touched.clone()),
-                writes: Some(inbox),
-            };
-            let read = SnapshotOptions {
-                path: settings.repository.path.clone(),
-                reference: mirror.reference(),
-                prefix: settings.prefix.clone(),
-            };
-            let watch = Watch::new(
-                asked,
-                cluster.clone(),
-                read,
-                plan.digest_key.clone(),
-                touched.clone(),
-                writes,
-                drift_metrics.clone().unwrap_or_default(),
-            )?;
-            Some((touched, watch.spawn()?))
-        }
-    };
+    } = Box::pin(Session::start(settings, resume)).await?;
+    let (drift, beside) = start_drift(settings, &cluster, mirror.reference(), &plan)?.unzip();
     let (heads, newest) = watch::channel(mirror.heads()?);
     let (finish, finished) = watch::channel(false);
     let repository = settings.repository.path.clone();
@@ -167,21 +142,20 @@ pub(super) async fn run_recording(
     let (reports, inbox) = mpsc::channel(64);
     let shown = tokio::spawn(show(inbox, output.clone()));
     let unmatched = tokio::spawn(warn_of_unmatched(recording.plan.rules.clone()));
-    let recorded = record_beside(
+    let recorded = Box::pin(record_beside(
         cluster.clone(),
         mirror,
         recording,
         reports,
         heads,
         stopped,
-        beside,
-    )
+        beside.unwrap_or_default(),
+    ))
     .await;
-    if let Some((touched, thread)) = drift {
-        touched.close();
-        // One that panicked has said so.
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-    }
+    let drift_metrics = match drift {
+        None => None,
+        Some(drift) => Some(drift.end().await),
+    };
     unmatched.abort();
     gathering.abort();
     finish.send_replace(true);
@@ -192,6 +166,25 @@ pub(super) async fn run_recording(
     // Ends when the recording has dropped its side.
     let _ = shown.await;
     let recorded = recorded?;
+    log_costs(
+        &cluster,
+        &recorded,
+        &recorded_metrics,
+        drift_metrics.as_ref(),
+    );
+    Ok(Outcome {
+        recorded,
+        push_failed,
+    })
+}
+
+/// What a recording did and what that cost, in its last lines.
+fn log_costs(
+    cluster: &Cluster,
+    recorded: &Summary,
+    recorder: &Metrics,
+    drift: Option<&DriftMetrics>,
+) {
     let metrics = cluster.metrics();
     info!(
         commits = recorded.commits,
@@ -206,15 +199,69 @@ pub(super) async fn run_recording(
     );
     let mut registry = registry();
     metrics.register(&mut registry);
-    recorded_metrics.register(&mut registry);
-    if let Some(metrics) = &drift_metrics {
+    recorder.register(&mut registry);
+    if let Some(metrics) = drift {
         metrics.register(&mut registry);
     }
     debug!(metrics = encode(&registry), "what reading the cluster cost");
-    Ok(Outcome {
-        recorded,
-        push_failed,
-    })
+}
+
+/// Drift that is kept up to date beside a recording.
+struct Drift {
+    touched: Touched,
+    thread: std::thread::JoinHandle<()>,
+    metrics: DriftMetrics,
+}
+
+impl Drift {
+    /// Ends it when nothing is recorded any more; returns what it counted.
+    async fn end(self) -> DriftMetrics {
+        self.touched.close();
+        let thread = self.thread;
+        // One that panicked has said so.
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        self.metrics
+    }
+}
+
+/// Starts it, where it is asked for; nothing is recorded yet.
+fn start_drift(
+    settings: &RecordSettings,
+    cluster: &Cluster,
+    reference: String,
+    plan: &ReadPlan,
+) -> Result<Option<(Drift, Beside)>, Failure> {
+    let Some(asked) = &settings.drift else {
+        return Ok(None);
+    };
+    let touched = Touched::default();
+    let metrics = DriftMetrics::default();
+    let (writes, inbox) = mpsc::channel(1);
+    let read = SnapshotOptions {
+        path: settings.repository.path.clone(),
+        reference,
+        prefix: settings.prefix.clone(),
+    };
+    let watch = Watch::new(
+        asked,
+        cluster.clone(),
+        read,
+        plan.digest_key.clone(),
+        touched.clone(),
+        writes,
+        metrics.clone(),
+    )?;
+    let beside = Beside {
+        touched: Some(touched.clone()),
+        writes: Some(inbox),
+    };
+    let thread = watch.spawn()?;
+    let drift = Drift {
+        touched,
+        thread,
+        metrics,
+    };
+    Ok(Some((drift, beside)))
 }
 
 /// How long an object may take to appear that has a path which a rule names.

@@ -4,7 +4,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use crate::drift::accept;
 use crate::drift::defaults::Tables;
 use crate::drift::desired::{Identity, Manifest, Source, SourceKind};
 use crate::drift::evaluate::{Evaluator, Question, Standing, fingerprint, transitions};
-use crate::drift::live::{CoverageFacts, RecordedFile};
+use crate::drift::live::{CoverageFacts, LiveObject, RecordedFile};
 use crate::drift::report::{self, Report, SCHEMA, json, markdown};
 use crate::filter::DigestKey;
 use crate::mirror::{At, SIDECAR_REFS, Sidecar, SidecarRefs, Snapshot, SnapshotOptions};
@@ -235,13 +235,7 @@ impl Watch {
             coverage,
         } = world;
         let objects = std::mem::take(&mut seen.live.objects);
-        // The evaluation looks at definitions; the other objects are judged one by one and go.
-        let definitions = objects
-            .iter()
-            .filter(|(identity, _)| is_definition(identity));
-        seen.live.objects = definitions
-            .map(|(identity, object)| (identity.clone(), object.clone()))
-            .collect();
+        seen.live.objects = definitions(&objects);
         let digest_key = self.run.digest_key.clone();
         let namespaces = self.run.settings.namespaces.clone();
         let question = Question {
@@ -275,29 +269,31 @@ impl Watch {
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first tick is at once.
         again.tick().await;
+        let report = |table: &Table, commit: &Option<String>| {
+            report_of(&table.standing, &question, &desired, commit.as_deref())
+        };
         loop {
             let news = tokio::select! {
-                news = self.touched.next() => match news {
-                    Some(news) => news,
-                    None => return (Next::Ended, table.standing),
-                },
-                _ = again.tick() => {
-                    match self.desired_mark(&seen).await {
-                        Ok(now) if now != mark => return (Next::Again, table.standing),
-                        Ok(_) => {
-                            if self.trouble.take().is_some() {
-                                let report = report_of(&table.standing, &question, &desired, commit.as_deref());
-                                self.publish(report).await;
-                            }
-                        }
-                        Err(failure) => {
-                            let report = report_of(&table.standing, &question, &desired, commit.as_deref());
-                            self.unreadable(chain(&*failure), Some(report)).await;
-                        }
-                    }
-                    continue;
-                }
-            };
+                           news = self.touched.next() => match news {
+                               Some(news) => news,
+                               None => return (Next::Ended, table.standing),
+                           },
+                           _ = again.tick() => {
+                               match self.desired_mark(&seen).await {
+                                   Ok(now) if now != mark => return (Next::Again, table.standing),
+                                   Ok(_) => {
+                                       if self.trouble.take().is_some() {
+                                           self.publish(report(&table, &commit)).await;
+                                       }
+                                   }
+                                   Err(failure) => {
+                                       let last = report(&table, &commit);
+            self.unreadable(chain(&*failure), Some(last)).await;
+                                   }
+                               }
+                               continue;
+                           }
+                       };
             if news.everything || self.is_other_cluster(&news, &coverage) {
                 return (Next::Again, table.standing);
             }
@@ -322,9 +318,7 @@ impl Watch {
                         info!("{line}");
                     }
                     if news {
-                        let report =
-                            report_of(&table.standing, &question, &desired, commit.as_deref());
-                        self.publish(report).await;
+                        self.publish(report(&table, &commit)).await;
                     }
                 }
             }
@@ -475,6 +469,16 @@ impl Watch {
 struct Files {
     commit: String,
     objects: Vec<(Box<str>, Option<RecordedFile>)>,
+}
+
+/// What an evaluation looks at beside the object that it judges; the others are judged and go.
+fn definitions(objects: &BTreeMap<Identity, LiveObject>) -> BTreeMap<Identity, LiveObject> {
+    let definitions = objects
+        .iter()
+        .filter(|(identity, _)| is_definition(identity));
+    definitions
+        .map(|(identity, object)| (identity.clone(), object.clone()))
+        .collect()
 }
 
 /// The report as `strandline drift` would make it.
