@@ -24,7 +24,7 @@ use crate::drift::accept;
 use crate::drift::defaults::Tables;
 use crate::drift::desired::{RenderContext, Source, read_source};
 use crate::drift::evaluate::Question;
-use crate::drift::live::Live;
+use crate::drift::live::{FactsError, Live};
 use crate::drift::report::Report;
 use crate::filter::{DigestKey, LabelSelector};
 use crate::mirror::SnapshotOptions;
@@ -43,7 +43,15 @@ pub(super) async fn run(args: &DriftArgs, output: &Output) -> Result<Exit, Failu
     let settings = DriftSettings::new(args)?;
     let sources = Source::parse_all(&settings.desired)?;
     let run = Run::new(settings, sources)?;
-    let mut report = run.compare(output).await?;
+    let mut report = match run.compare(output).await {
+        Ok(report) => report,
+        // Nothing can be said, which is neither drift nor its absence.
+        Err(failure) if is_incomplete(&*failure) => {
+            output.failure(&*failure);
+            return Ok(Exit::Incomplete);
+        }
+        Err(failure) => return Err(failure),
+    };
     if let Some(settle) = run.settings.settle
         && print::exit_code(&report, &run.settings.fail_on) == Exit::Drift
     {
@@ -89,6 +97,11 @@ impl Run {
             digest_key,
         })
     }
+}
+
+/// Whether a mirror lacks what a comparison needs.
+fn is_incomplete(failure: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    failure.is::<mirror::MirrorSideError>() || failure.is::<FactsError>()
 }
 
 /// One run's settings, validated.
