@@ -75,10 +75,6 @@ impl std::ops::Deref for Outcome {
 }
 
 /// Records into the mirror and pushes beside it.
-#[expect(
-    clippy::too_many_lines,
-    reason = "starts and ends what runs beside each other"
-)]
 pub(super) async fn run_recording(
     settings: &RecordSettings,
     until: Until,

@@ -131,7 +131,7 @@ fn check(holds: bool, what: &str, shown: &dyn std::fmt::Debug) -> Result<()> {
     Err(Failure::new(format!("{what}: {shown:?}")))
 }
 
-/// `name=value` of each ConfigMap.
+/// `name=value` of each `ConfigMap`.
 fn values(manifests: &[strandline::drift::desired::Manifest]) -> Vec<String> {
     let value = |value: &Value| {
         let name = value["metadata"]["name"].as_str().unwrap_or_default();

@@ -17,6 +17,8 @@ use super::support::{Failure, Result};
 /// All objects of these types (`TYPE`, or `TYPE.GROUP`; cluster-scoped ones begin with `/`).
 pub fn read(plane: &ControlPlane, types: &[&str]) -> Result<Live> {
     let mut live = Live {
+        as_of: None,
+        warnings: Vec::new(),
         info: LiveInfo::default(),
         objects: BTreeMap::new(),
         kinds: BTreeMap::new(),

@@ -222,10 +222,6 @@ impl Watch {
     }
 
     /// Evaluates everything once, then what is touched, until everything has to be looked at again.
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one turn after the other, of one loop"
-    )]
     async fn watch(&mut self, world: World, before: &Standing) -> (Next, Standing) {
         let World {
             mut seen,
