@@ -135,14 +135,14 @@ fn drift_of(seed: u64) -> Result<Value> {
 fn object<'r>(report: &'r Value, kind: &str, name: &str) -> &'r Value {
     let mut objects = report["objects"].as_array().expect("objects").iter();
     let found = objects.find(|object| object["kind"] == kind && object["name"] == name);
-    found.unwrap_or_else(|| panic!("{kind} {name} is not in the report: {report:#}"))
+    found.expect("the object that was asked for is in the report")
 }
 
 /// The class, manager, operation and time of a field.
 fn field<'r>(object: &'r Value, path: &str) -> [&'r Value; 4] {
     let mut fields = object["fields"].as_array().expect("fields").iter();
     let found = fields.find(|field| field["path"] == path);
-    let field = found.unwrap_or_else(|| panic!("{path} is not in {object:#}"));
+    let field = found.expect("the field that was asked for is in its object");
     ["class", "manager", "operation", "time"].map(|part| &field[part])
 }
 

@@ -18,3 +18,8 @@ pub fn unix_seconds() -> i64 {
 pub fn today() -> Date {
     now().to_zoned(TimeZone::UTC).date()
 }
+
+/// The present moment of a clock that never goes backwards, for durations.
+pub fn instant() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -246,7 +246,7 @@ impl Watch {
             stale: None,
             show_in_sync: false,
         };
-        let started = Instant::now();
+        let started = clock::instant();
         let evaluator = Evaluator::new(question);
         let mut table = Table::of(&evaluator, objects);
         self.evaluated(table.judged, started);
@@ -301,7 +301,7 @@ impl Watch {
                 }
             };
             commit = Some(files.commit.clone());
-            let started = Instant::now();
+            let started = clock::instant();
             match table.touch(&evaluator, files.objects, self.takes_auto()) {
                 Touch::Whole => return (Next::Again, table.standing),
                 Touch::Judged {
