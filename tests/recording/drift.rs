@@ -79,6 +79,7 @@ fn logged(recorder: &mut Recorder, line: &str) -> Result<()> {
     recorder.wait_for_log(line).map(drop)
 }
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 pub(crate) fn drift_is_told_beside_the_recording(plane: &ControlPlane) -> Outcome {
     let _ = plane
         .kubectl(["create", "namespace", "drifting"])?
