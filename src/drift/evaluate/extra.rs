@@ -44,8 +44,6 @@ impl Evaluator<'_> {
         } else if let Some(reason) = &self.unread {
             judged.report.class = ObjectClass::Unknown;
             judged.report.reason = Some(reason.clone());
-        } else {
-            judged.report.reason = Some("in no source".to_owned());
         }
         Some(judged)
     }

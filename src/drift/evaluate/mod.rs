@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::accept::Ignore;
 use super::defaults::Tables;
-use super::desired::{Desired, Identity, Manifest};
+use super::desired::{Desired, Identity, Manifest, Problem};
 use super::live::{Coverage, Live, LiveObject, ServedKind};
 use super::report::{FieldClass, FieldReport, ObjectClass, ObjectReport, Report};
 use crate::filter::{DigestKey, LabelSelector, TypePlan, TypeRules};
@@ -81,7 +81,7 @@ pub struct Evaluator<'a> {
     /// Objects of which no more is known than that a source owns them.
     owned: BTreeMap<Identity, usize>,
     /// Objects that could not be read, and why.
-    broken: BTreeMap<Identity, (usize, String)>,
+    broken: BTreeMap<Identity, (usize, &'a Problem)>,
     /// Why a live object that no source declares may be declared all the same.
     unread: Option<String>,
     types: HashMap<(Box<str>, Box<str>), Known>,
@@ -129,8 +129,7 @@ impl<'a> Evaluator<'a> {
             }
             for problem in &desired.problems {
                 if let Some(object) = &problem.object {
-                    let reason = problem.reason.clone();
-                    evaluator.broken.insert(object.clone(), (source, reason));
+                    evaluator.broken.insert(object.clone(), (source, problem));
                 } else if evaluator.unread.is_none() {
                     evaluator.unread = Some(format!(
                         "it may be declared in {}, of which not all could be read",
@@ -283,9 +282,11 @@ impl<'a> Evaluator<'a> {
     }
 
     fn undeclared(&self, identity: &Identity, live: Option<&LiveObject>) -> Option<Judged> {
-        if let Some((source, reason)) = self.broken.get(identity) {
-            let mut judged = self.unknown(identity, None, live, reason.clone());
+        if let Some((source, problem)) = self.broken.get(identity) {
+            let mut judged = self.unknown(identity, None, live, problem.reason.clone());
             judged.report.source = Some(self.question.desired[*source].name.clone());
+            judged.report.file = problem.file.as_deref().map(str::to_owned);
+            judged.report.line = problem.line;
             return Some(judged);
         }
         if let Some(place) = self.heads.get(identity) {

@@ -54,9 +54,11 @@ impl Tally {
                 set_aside: desired.set_aside.len(),
             });
             for problem in &desired.problems {
-                if problem.object.is_none() {
-                    report.summary.unknown += 1;
+                if problem.object.is_some() {
+                    // It is told with its object.
+                    continue;
                 }
+                report.summary.unknown += 1;
                 let place = match (&problem.file, problem.line) {
                     (Some(file), Some(line)) => format!("{file}:{line}: "),
                     (Some(file), None) => format!("{file}: "),

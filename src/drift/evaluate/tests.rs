@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::accept::{Ignored, Place as Named};
-use super::super::desired::{self, Problem};
+use super::super::desired;
 use super::super::live::{ClusterFacts, Facts, KindFact, RecordedFile, assemble};
 use super::super::report::LiveInfo;
 use super::super::schema::{Kind, ListType, Schemas, Type};

@@ -55,7 +55,7 @@ fn text_says_each_thing_once() {
         "        ~ spec.replicas: 3 → 5     Changed by kubectl-edit (Update), last write 2026-11-21T08:58:00Z",
         "        - spec.minReadySeconds: 7  Removed",
         "        ! spec.repliacs: \"5\"       Dropped",
-        "        > spec.next: b → a         Pending",
+        "        > spec.next: a → b         Pending",
         "            | - two",
         "            | + 2",
         "        ~ data.password: changed (secret)  Changed",

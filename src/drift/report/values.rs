@@ -6,7 +6,7 @@ use serde_json::Value;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::escape::{beginning, visible};
-use super::{FieldReport, Side};
+use super::{FieldClass, FieldReport, Side};
 
 /// What stands in for a value that is not shown.
 const SECRET: &str = "(secret)";
@@ -71,24 +71,28 @@ pub(super) fn side(field: &FieldReport, side: Side, most: usize) -> Option<Strin
     field.value(side).map(|value| cut(&inline(value), most))
 }
 
-/// `3 → 5` in about `most` columns. Where both are long, what they begin with alike is left out.
+/// `3 → 5`, in the order of time, in about `most` columns. Where both are long, what they begin with alike is left out.
 pub(super) fn arrow(field: &FieldReport, most: usize) -> String {
     if field.secret {
         return "changed (secret)".to_owned();
     }
-    let sides = [Side::Desired, Side::Live].map(|side| field.value(side));
-    let [desired, live] = sides.map(|value| value.map_or("(absent)".to_owned(), inline));
-    let each = (most.saturating_sub(3) / 2).max(8);
-    if width(&desired) + width(&live) + 3 <= most.max(19) {
-        return format!("{desired} → {live}");
-    }
-    let [desired, live] = match sides {
-        [Some(a), Some(b)] => {
-            without_common_start(&raw(a), &raw(b), each).unwrap_or([desired, live])
-        }
-        _ => [desired, live],
+    // What is live went away from what is desired; what is pending goes there.
+    let order = if field.class == FieldClass::Pending {
+        [Side::Live, Side::Desired]
+    } else {
+        [Side::Desired, Side::Live]
     };
-    format!("{} → {}", cut(&desired, each), cut(&live, each))
+    let sides = order.map(|side| field.value(side));
+    let [from, to] = sides.map(|value| value.map_or("(absent)".to_owned(), inline));
+    let each = (most.saturating_sub(3) / 2).max(8);
+    if width(&from) + width(&to) + 3 <= most.max(19) {
+        return format!("{from} → {to}");
+    }
+    let [from, to] = match sides {
+        [Some(a), Some(b)] => without_common_start(&raw(a), &raw(b), each).unwrap_or([from, to]),
+        _ => [from, to],
+    };
+    format!("{} → {}", cut(&from, each), cut(&to, each))
 }
 
 /// All of a value, as long as it is.
