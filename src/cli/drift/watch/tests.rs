@@ -135,10 +135,7 @@ fn what_was_touched_is_judged_and_nothing_else() {
     let told = touch(&mut table, &evaluator, 9, None);
     assert_eq!(told.lines, ["shop/ConfigMap m9: Missing"]);
     let told = touch(&mut table, &evaluator, OBJECTS, Some("1"));
-    assert_eq!(
-        told.lines,
-        [format!("shop/ConfigMap m{OBJECTS}: Extra (in no source)")]
-    );
+    assert_eq!(told.lines, [format!("shop/ConfigMap m{OBJECTS}: Extra")]);
     let told = touch(&mut table, &evaluator, OBJECTS, None);
     assert_eq!(
         told.lines,
