@@ -18,6 +18,7 @@ use super::support::{Failure, Result};
 pub fn read(plane: &ControlPlane, types: &[&str]) -> Result<Live> {
     let mut live = Live {
         as_of: None,
+        key_fingerprint: None,
         warnings: Vec::new(),
         info: LiveInfo::default(),
         objects: BTreeMap::new(),

@@ -130,6 +130,17 @@ impl Run {
 
     fn judge(&self, seen: &Seen, desired: DesiredSide) -> Result<Report, Failure> {
         let settings = &self.settings;
+        if let (Some(key), Some(made)) = (&self.digest_key, &seen.live.key_fingerprint)
+            && key.fingerprint() != *made
+        {
+            // Every value of every Secret would look changed.
+            return Err(format!(
+                "the mirror's digests were made with another key (fingerprint {made}) than that of \
+                 --digest-key-file ({}): give the recorder's",
+                key.fingerprint()
+            )
+            .into());
+        }
         let deployers = Deployers {
             extra: settings.deployers.clone(),
             managers: sources::managers(settings.managers.as_deref())?,

@@ -101,6 +101,7 @@ pub fn assemble_read(
         namespaces: facts.coverage.namespaces.clone(),
         blind_spots,
         warnings,
+        key_fingerprint: Some(facts.coverage.digest_key.clone()).filter(|key| !key.is_empty()),
     })
 }
 

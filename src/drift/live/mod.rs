@@ -89,4 +89,7 @@ pub struct Live {
     pub blind_spots: Vec<String>,
     /// What should be looked at.
     pub warnings: Vec<String>,
+    /// The fingerprint of the key that digests of the live side are made with; `None` where it is
+    /// not told.
+    pub key_fingerprint: Option<String>,
 }

@@ -31,6 +31,7 @@ const CLUSTER_SCOPED: [&str; 4] = [
 fn live(yaml: &str) -> Live {
     let mut live = Live {
         as_of: None,
+        key_fingerprint: None,
         warnings: Vec::new(),
         info: LiveInfo::default(),
         objects: BTreeMap::new(),
