@@ -57,7 +57,7 @@ pub(super) async fn read(run: &Run, seen: &Seen) -> Result<DesiredSide, Failure>
     };
     for source in &run.sources {
         if source.kind == SourceKind::Auto {
-            add_auto(&mut side, seen, &context).await?;
+            add_auto(&mut side, run, seen, &context).await?;
         } else {
             side.sources.push(read_source(source, &context).await);
         }
@@ -68,6 +68,7 @@ pub(super) async fn read(run: &Run, seen: &Seen) -> Result<DesiredSide, Failure>
 /// Adds the sources that the live side itself names.
 async fn add_auto(
     side: &mut DesiredSide,
+    run: &Run,
     seen: &Seen,
     context: &RenderContext,
 ) -> Result<(), Failure> {
@@ -92,11 +93,12 @@ async fn add_auto(
     } = auto::find(&seen.live, &releases);
     side.ignores.extend(ignores);
     side.warnings.extend(warnings);
-    if found.is_empty() {
-        side.warnings.push(
+    if found.is_empty() && run.sources.len() == 1 {
+        // Everything that is live would be extra.
+        return Err(
             "neither Argo CD nor Flux nor Helm says here where the desired state is: name it with \
-             --desired"
-                .to_owned(),
+             --desired, a folder for example"
+                .into(),
         );
     }
     let read = auto::read_all(found, context, &seen.live).await;
