@@ -7,9 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Failure;
 use crate::config::Credentials as Configured;
-use crate::mirror::{Author, Mirror, MirrorOptions};
-use crate::object::Prefix;
-use crate::remote::{Credentials, Depth, Remote, RemoteOptions, git_version};
+use crate::remote::{Credentials, Depth, Remote, RemoteOptions, git_version, init};
 
 /// A repository that cannot be fetched. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -59,26 +57,19 @@ pub(super) struct Fetch<'a> {
     pub(super) url: &'a str,
     /// Without `refs/heads/`.
     pub(super) branch: &'a str,
-    pub(super) prefix: &'a Prefix,
+    /// Further refs, which the remote may lack.
+    pub(super) refs: Vec<String>,
     pub(super) credentials: &'a Configured,
     pub(super) depth: Depth,
 }
 
-/// Fetches the branch of a URL into a repository of its own.
-pub(super) async fn fetch(wanted: &Fetch<'_>, below: &Path) -> Result<TemporaryFolder, Failure> {
+/// Fetches the branch of a URL, and what goes with it, into a repository of its own, where they
+/// have the names that they have there.
+pub(super) async fn fetch(wanted: Fetch<'_>, below: &Path) -> Result<TemporaryFolder, Failure> {
     git_version().await?;
     let folder = TemporaryFolder::make(below)?;
     let path = folder.repository();
-    // An empty bare repository, made as `record` makes its own.
-    drop(Mirror::open(MirrorOptions {
-        path: path.clone(),
-        branch: wanted.branch.to_owned(),
-        prefix: wanted.prefix.clone(),
-        author: Author {
-            name: "Strandline".to_owned(),
-            email: String::new(),
-        },
-    })?);
+    init(&path).await?;
     let mut options = RemoteOptions::new(wanted.url, wanted.branch);
     options.credentials = match wanted.credentials {
         Configured::Ambient => Credentials::None,
@@ -86,8 +77,14 @@ pub(super) async fn fetch(wanted: &Fetch<'_>, below: &Path) -> Result<TemporaryF
         Configured::Token(token) => Credentials::Token(Zeroizing::new(token.expose().to_owned())),
         Configured::Helper(name) => Credentials::Helper(name.clone()),
     };
-    let fetched = Remote::new(options)?.fetch(&path, wanted.depth).await?;
-    if fetched.is_none() {
+    let remote = Remote::new(options)?;
+    let branch = remote.reference().to_owned();
+    let refs: Vec<_> = std::iter::once(branch.clone())
+        .chain(wanted.refs)
+        .map(|name| (name.clone(), name))
+        .collect();
+    let fetched = remote.fetch_refs(&path, &refs, wanted.depth).await?;
+    if !fetched.contains_key(&branch) {
         return Err(FetchError::NoBranch {
             branch: wanted.branch.to_owned(),
             url: wanted.url.to_owned(),

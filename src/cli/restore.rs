@@ -16,7 +16,7 @@ use crate::config::{Place, RestoreArgs, RestoreAt, RestoreSettings};
 use crate::filter::LabelSelector;
 use crate::mirror::{At, Head, IDENTITY_FILE, Snapshot, SnapshotOptions};
 use crate::record::Identity;
-use crate::remote::{Depth, FETCHED};
+use crate::remote::Depth;
 use crate::restore::{
     Access, Class, Fill, Item, Loaded, Options, Outcome, Plan, RunOptions, Selection, Source,
     Target, Unreadable, Wanted, look, render, run as run_plan,
@@ -103,19 +103,17 @@ async fn open(settings: &RestoreSettings) -> Result<Origin, Failure> {
         RestoreAt::Revision(revision) => At::Revision(revision.clone()),
         RestoreAt::Time(seconds) => At::Time(*seconds),
     };
-    let branch_ref = format!("refs/heads/{}", settings.branch);
-    let (path, reference, shown, fetched) = match &settings.place {
-        Place::Path(path) => (path.clone(), branch_ref, path.display().to_string(), None),
+    let (path, shown, fetched) = match &settings.place {
+        Place::Path(path) => (path.clone(), path.display().to_string(), None),
         Place::Url(url) => {
             let folder = fetch(settings, url).await?;
-            let path = folder.repository();
-            (path, FETCHED.to_owned(), url.clone(), Some(folder))
+            (folder.repository(), url.clone(), Some(folder))
         }
     };
     let snapshot = Snapshot::open(
         SnapshotOptions {
             path,
-            reference,
+            reference: format!("refs/heads/{}", settings.branch),
             prefix: settings.prefix.clone(),
         },
         &at,
@@ -171,11 +169,11 @@ async fn fetch(settings: &RestoreSettings, url: &str) -> Result<TemporaryFolder,
     let wanted = folder::Fetch {
         url,
         branch: &settings.branch,
-        prefix: &settings.prefix,
+        refs: Vec::new(),
         credentials: &settings.credentials,
         depth,
     };
-    folder::fetch(&wanted, &settings.temporary).await
+    folder::fetch(wanted, &settings.temporary).await
 }
 
 /// Prints manifests in an order that can be applied; the rest is said on standard error.

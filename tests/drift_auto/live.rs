@@ -1,13 +1,10 @@
 //! The live side, as far as `auto` looks at it, from what the API server serves.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 use strandline::drift::desired::Identity;
 use strandline::drift::live::{Coverage, Live, LiveObject, ServedKind};
-use strandline::drift::report::LiveInfo;
-use strandline::drift::schema::Schemas;
 use strandline::filter::Rules;
 use strandline::owners::{Shape, Times, reported};
 
@@ -16,19 +13,7 @@ use super::support::{Failure, Result};
 
 /// All objects of these types (`TYPE`, or `TYPE.GROUP`; cluster-scoped ones begin with `/`).
 pub fn read(plane: &ControlPlane, types: &[&str]) -> Result<Live> {
-    let mut live = Live {
-        as_of: None,
-        key_fingerprint: None,
-        warnings: Vec::new(),
-        info: LiveInfo::default(),
-        objects: BTreeMap::new(),
-        kinds: BTreeMap::new(),
-        schemas: Schemas::default(),
-        minor: None,
-        rules: Arc::new(Rules::core()),
-        namespaces: Vec::new(),
-        blind_spots: Vec::new(),
-    };
+    let mut live = Live::new(Arc::new(Rules::core()));
     for name in types {
         let resource = name.trim_start_matches('/');
         let list = plane.kubectl_json(&["get", resource, "-A"])?;
@@ -61,7 +46,6 @@ pub fn read(plane: &ControlPlane, types: &[&str]) -> Result<Live> {
                 shape: Arc::new(shape),
                 times: Arc::new(Times::default()),
                 path: "".into(),
-                rolling_out: false,
             };
             live.objects.insert(identity, object);
         }

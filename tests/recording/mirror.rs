@@ -1,6 +1,6 @@
 //! A mirror under test: the repository, the remote, and the program that writes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -113,14 +113,21 @@ impl Mirror {
             .is_empty())
     }
 
-    /// Every object in the repository's database, whatever refers to it.
-    pub(crate) fn objects(&self) -> Result<usize> {
+    /// The id of every object in the repository's database, whatever refers to it, but for the
+    /// proof of life, which every run writes anew.
+    pub(crate) fn objects(&self) -> Result<BTreeSet<String>> {
         let all = [
             "cat-file",
             "--batch-all-objects",
             "--batch-check=%(objectname)",
         ];
-        Ok(self.git(&all)?.lines().count())
+        let alive = self.git(&["rev-parse", "refs/strandline/alive"])?;
+        let ids = self.git(&all)?;
+        Ok(ids
+            .lines()
+            .filter(|id| *id != alive.trim())
+            .map(str::to_owned)
+            .collect())
     }
 
     /// Every file of HEAD, by path.

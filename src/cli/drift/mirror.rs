@@ -1,7 +1,7 @@
 //! The live side from a mirror alone: no cluster is asked.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,26 @@ pub(super) struct Opened {
     pub(super) shown: String,
     /// Goes when this does.
     pub(super) _fetched: Option<TemporaryFolder>,
+}
+
+impl Opened {
+    /// The mirror of a branch (without `refs/heads/`) in a bare repository.
+    pub(super) fn new(
+        path: PathBuf,
+        settings: &DriftSettings,
+        branch: &str,
+        shown: String,
+    ) -> Self {
+        Self {
+            options: SnapshotOptions {
+                path,
+                reference: format!("refs/heads/{branch}"),
+                prefix: settings.prefix.clone(),
+            },
+            shown,
+            _fetched: None,
+        }
+    }
 }
 
 /// The live side, and when its recorder was last heard of.
@@ -146,19 +166,6 @@ fn stale(heard: Option<&str>, limit: Duration, now: Timestamp) -> Option<String>
              now is not known"
         )
     })
-}
-
-/// Where the mirror is on this machine.
-pub(super) fn at_path(path: &Path, settings: &DriftSettings, branch: &str) -> Opened {
-    Opened {
-        options: SnapshotOptions {
-            path: path.to_owned(),
-            reference: format!("refs/heads/{branch}"),
-            prefix: settings.prefix.clone(),
-        },
-        shown: format!("{}#{branch}", path.display()),
-        _fetched: None,
-    }
 }
 
 #[cfg(test)]

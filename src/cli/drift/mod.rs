@@ -27,9 +27,9 @@ use crate::drift::evaluate::Question;
 use crate::drift::live::{FactsError, Live};
 use crate::drift::report::Report;
 use crate::filter::{DigestKey, LabelSelector};
-use crate::mirror::SnapshotOptions;
+use crate::mirror::SidecarRefs;
 use crate::owners::Deployers;
-use crate::remote::{Depth, FETCHED};
+use crate::remote::Depth;
 use crate::telemetry::clock;
 
 pub(super) use metrics::DriftMetrics;
@@ -43,24 +43,18 @@ pub(super) async fn run(args: &DriftArgs, output: &Output) -> Result<Exit, Failu
     let settings = DriftSettings::new(args)?;
     let sources = Source::parse_all(&settings.desired)?;
     let run = Run::new(settings, sources)?;
-    let mut report = match run.compare(output).await {
-        Ok(report) => report,
+    match run.settled(output).await {
+        Ok(report) => {
+            run.print(&report, output)?;
+            Ok(print::exit_code(&report, &run.settings.fail_on))
+        }
         // Nothing can be said, which is neither drift nor its absence.
         Err(failure) if is_incomplete(&*failure) => {
             output.failure(&*failure);
-            return Ok(Exit::Incomplete);
+            Ok(Exit::Incomplete)
         }
-        Err(failure) => return Err(failure),
-    };
-    if let Some(settle) = run.settings.settle
-        && print::exit_code(&report, &run.settings.fail_on) == Exit::Drift
-    {
-        info!(?settle, "drift was found: it is looked at again");
-        tokio::time::sleep(settle).await;
-        report = run.compare(output).await?;
+        Err(failure) => Err(failure),
     }
-    run.print(&report, output)?;
-    Ok(print::exit_code(&report, &run.settings.fail_on))
 }
 
 /// A mirror on this machine against one source, of which `next` is what will be applied next.
@@ -78,7 +72,7 @@ pub(super) async fn ahead(
         source.head = Some(next.manifests.clone());
         source.head_revision.clone_from(&next.revision);
     }
-    run.judge(&seen, desired)
+    run.judge(&seen, &desired)
 }
 
 impl Run {
@@ -122,13 +116,26 @@ struct Seen {
 }
 
 impl Run {
+    /// Compares; drift that may be on its way somewhere is looked at once more.
+    async fn settled(&self, output: &Output) -> Result<Report, Failure> {
+        let report = self.compare(output).await?;
+        match self.settings.settle {
+            Some(settle) if print::exit_code(&report, &self.settings.fail_on) == Exit::Drift => {
+                info!(?settle, "drift was found: it is looked at again");
+                tokio::time::sleep(settle).await;
+                self.compare(output).await
+            }
+            _ => Ok(report),
+        }
+    }
+
     async fn compare(&self, output: &Output) -> Result<Report, Failure> {
         let seen = self.live(output).await?;
         let desired = sources::read(self, &seen).await?;
-        self.judge(&seen, desired)
+        self.judge(&seen, &desired)
     }
 
-    fn judge(&self, seen: &Seen, desired: DesiredSide) -> Result<Report, Failure> {
+    fn judge(&self, seen: &Seen, desired: &DesiredSide) -> Result<Report, Failure> {
         let settings = &self.settings;
         if let (Some(key), Some(made)) = (&self.digest_key, &seen.live.key_fingerprint)
             && key.fingerprint() != *made
@@ -141,12 +148,8 @@ impl Run {
             )
             .into());
         }
-        let deployers = Deployers {
-            extra: settings.deployers.clone(),
-            managers: sources::managers(settings.managers.as_deref())?,
-        };
-        let minor = settings.defaults.or(seen.live.minor);
-        let tables = Tables::of(minor.unwrap_or(NEWEST_MINOR));
+        let deployers = self.deployers()?;
+        let tables = self.tables(&seen.live);
         let mut report = parallel::evaluate(Question {
             live: &seen.live,
             desired: &desired.sources,
@@ -159,11 +162,22 @@ impl Run {
             stale: seen.stale.as_deref(),
             show_in_sync: settings.show_in_sync,
         });
-        report.warnings.extend(desired.warnings);
-        let hit = |rule: &str| report.ignored_by.iter().any(|by| by.rule == rule);
-        let idle = accept::never_matched(&desired.ignores, hit);
-        report.warnings.extend(idle);
+        desired.warn(&mut report);
         Ok(report)
+    }
+
+    /// Who deploys, whatever a source says of its own.
+    fn deployers(&self) -> Result<Deployers, Failure> {
+        Ok(Deployers {
+            extra: self.settings.deployers.clone(),
+            managers: sources::managers(self.settings.managers.as_deref())?,
+        })
+    }
+
+    /// The tables that are asked for, or the server's.
+    fn tables(&self, live: &Live) -> Tables {
+        let minor = self.settings.defaults.or(live.minor);
+        Tables::of(minor.unwrap_or(NEWEST_MINOR))
     }
 
     async fn live(&self, output: &Output) -> Result<Seen, Failure> {
@@ -195,24 +209,25 @@ impl Run {
                 credentials,
             } => {
                 let opened = match place {
-                    Place::Path(path) => mirror::at_path(path, settings, branch),
+                    Place::Path(path) => {
+                        let shown = format!("{}#{branch}", path.display());
+                        mirror::Opened::new(path.clone(), settings, branch, shown)
+                    }
                     Place::Url(url) => {
+                        let names = SidecarRefs::new(&settings.sidecar_refs, branch);
                         let wanted = folder::Fetch {
                             url,
                             branch,
-                            prefix: &settings.prefix,
+                            refs: vec![names.owners(), names.alive()],
                             credentials,
                             depth: Depth::Newest,
                         };
-                        let fetched = folder::fetch(&wanted, &settings.temporary).await?;
+                        let fetched = folder::fetch(wanted, &settings.temporary).await?;
+                        let path = fetched.repository();
+                        let shown = format!("{url}#{branch}");
                         mirror::Opened {
-                            options: SnapshotOptions {
-                                path: fetched.repository(),
-                                reference: FETCHED.to_owned(),
-                                prefix: settings.prefix.clone(),
-                            },
-                            shown: format!("{url}#{branch}"),
                             _fetched: Some(fetched),
+                            ..mirror::Opened::new(path, settings, branch, shown)
                         }
                     }
                 };

@@ -15,6 +15,7 @@ use crate::drift::accept::{self, Ignore};
 use crate::drift::desired::auto::{self, Auto, Releases, StoredRelease};
 use crate::drift::desired::{Desired, RenderContext, SourceKind, read_source};
 use crate::drift::live::Live;
+use crate::drift::report::Report;
 use crate::filter::AcceptFile;
 use crate::object::ApiType;
 use crate::owners::{Managers, ManagersFile};
@@ -31,6 +32,16 @@ pub(super) struct DesiredSide {
     pub(super) sources: Vec<Desired>,
     pub(super) ignores: Vec<Ignore>,
     pub(super) warnings: Vec<String>,
+}
+
+impl DesiredSide {
+    /// Says in a report what should be looked at here.
+    pub(super) fn warn(&self, report: &mut Report) {
+        let hit = |rule: &str| report.ignored_by.iter().any(|by| by.rule == rule);
+        let idle = accept::never_matched(&self.ignores, hit);
+        report.warnings.extend(self.warnings.iter().cloned());
+        report.warnings.extend(idle);
+    }
 }
 
 /// Reads every source.

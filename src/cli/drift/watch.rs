@@ -17,10 +17,9 @@ use super::super::Failure;
 use super::super::output::chain;
 use super::metrics::DriftMetrics;
 use super::sources::{self, DesiredSide};
-use super::{NEWEST_MINOR, Run, Seen, mirror};
+use super::{Run, Seen, mirror};
 use crate::cluster::Cluster;
 use crate::config::RecordDrift;
-use crate::drift::accept;
 use crate::drift::defaults::Tables;
 use crate::drift::desired::{Identity, Manifest, Source, SourceKind};
 use crate::drift::evaluate::{Evaluator, Question, Standing, fingerprint, transitions};
@@ -70,6 +69,14 @@ enum Next {
     Again,
     /// The recording has ended.
     Ended,
+}
+
+/// What ends a wait.
+enum Turn {
+    /// Something was recorded; `None` where nothing will be any more.
+    News(Option<News>),
+    /// The desired side is to be read again.
+    Again,
 }
 
 impl Watch {
@@ -196,18 +203,12 @@ impl Watch {
         };
         let desired = sources::read(&self.run, &seen).await?;
         self.metrics.desired_read.set(clock::unix_seconds());
-        let settings = &self.run.settings;
-        let deployers = Deployers {
-            extra: settings.deployers.clone(),
-            managers: sources::managers(settings.managers.as_deref())?,
-        };
-        let minor = settings.defaults.or(seen.live.minor);
         Ok(World {
-            tables: Tables::of(minor.unwrap_or(NEWEST_MINOR)),
+            tables: self.run.tables(&seen.live),
+            deployers: self.run.deployers()?,
             coverage: self.coverage()?,
             seen,
             desired,
-            deployers,
         })
     }
 
@@ -269,27 +270,28 @@ impl Watch {
             report_of(&table.standing, &question, &desired, commit.as_deref())
         };
         loop {
-            let news = tokio::select! {
-                           news = self.touched.next() => match news {
-                               Some(news) => news,
-                               None => return (Next::Ended, table.standing),
-                           },
-                           _ = again.tick() => {
-                               match self.desired_mark(&seen).await {
-                                   Ok(now) if now != mark => return (Next::Again, table.standing),
-                                   Ok(_) => {
-                                       if self.trouble.take().is_some() {
-                                           self.publish(report(&table, &commit)).await;
-                                       }
-                                   }
-                                   Err(failure) => {
-                                       let last = report(&table, &commit);
-            self.unreadable(chain(&*failure), Some(last)).await;
-                                   }
-                               }
-                               continue;
-                           }
-                       };
+            let turn = tokio::select! {
+                news = self.touched.next() => Turn::News(news),
+                _ = again.tick() => Turn::Again,
+            };
+            let news = match turn {
+                Turn::News(Some(news)) => news,
+                Turn::News(None) => return (Next::Ended, table.standing),
+                Turn::Again => {
+                    match self.desired_mark(&seen).await {
+                        Ok(now) if now != mark => return (Next::Again, table.standing),
+                        Ok(_) if self.trouble.take().is_some() => {
+                            self.publish(report(&table, &commit)).await;
+                        }
+                        Ok(_) => {}
+                        Err(failure) => {
+                            let last = report(&table, &commit);
+                            self.unreadable(chain(&*failure), Some(last)).await;
+                        }
+                    }
+                    continue;
+                }
+            };
             if news.everything || self.is_other_cluster(&news, &coverage) {
                 return (Next::Again, table.standing);
             }
@@ -487,10 +489,7 @@ fn report_of(
     let mut report = standing.report(question);
     report.as_of = Some(clock::now().to_string());
     report.live.commit = commit.map(str::to_owned);
-    report.warnings.extend(desired.warnings.iter().cloned());
-    let hit = |rule: &str| report.ignored_by.iter().any(|by| by.rule == rule);
-    let idle = accept::never_matched(&desired.ignores, hit);
-    report.warnings.extend(idle);
+    desired.warn(&mut report);
     report
 }
 

@@ -228,10 +228,6 @@ impl<'a> Evaluator<'a> {
             return None;
         }
         let places = self.declared.get(identity).map_or(&[][..], Vec::as_slice);
-        if let Some(stale) = self.question.stale {
-            // A silent recorder's mirror says nothing of now, neither good nor bad.
-            return Some(self.unknown(identity, places.first().copied(), live, stale.to_owned()));
-        }
         let judged = match places {
             [] => self.undeclared(identity, live)?,
             [place] => self.declared_once(identity, *place, live),
@@ -248,7 +244,20 @@ impl<'a> Evaluator<'a> {
                 }
             }
         };
-        Some(judged)
+        Some(match self.question.stale {
+            // A silent recorder's mirror says nothing of now, neither good nor bad.
+            Some(stale) => Judged {
+                report: ObjectReport {
+                    class: ObjectClass::Unknown,
+                    fields: Vec::new(),
+                    reason: Some(stale.to_owned()),
+                    ..judged.report
+                },
+                ignored_by: Vec::new(),
+                ..judged
+            },
+            None => judged,
+        })
     }
 
     fn manifest(&self, (source, at): Place) -> &'a Manifest {
@@ -421,8 +430,8 @@ impl<'a> Evaluator<'a> {
         if live.is_some_and(|live| live.shape.terminating) {
             marks.push("terminating".to_owned());
         }
-        if live.is_some_and(|live| live.rolling_out) {
-            marks.push("rolling out".to_owned());
+        if live.is_some_and(|live| self.question.live.damped.contains(&live.path)) {
+            marks.push("damped".to_owned());
         }
         ObjectReport {
             group: identity.group.to_string(),

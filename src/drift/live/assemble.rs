@@ -99,6 +99,12 @@ pub fn assemble_read(
         schemas,
         rules: Arc::new(rules),
         namespaces: facts.coverage.namespaces.clone(),
+        damped: facts
+            .coverage
+            .damped
+            .iter()
+            .map(|path| path.as_str().into())
+            .collect(),
         blind_spots,
         warnings,
         key_fingerprint: Some(facts.coverage.digest_key.clone()).filter(|key| !key.is_empty()),
@@ -163,7 +169,6 @@ impl FileReader {
             shape,
             times,
             path: file.path,
-            rolling_out: false,
         };
         Ok((identity, object))
     }

@@ -7,7 +7,7 @@ mod assemble;
 mod facts;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::desired::Identity;
@@ -35,8 +35,6 @@ pub struct LiveObject {
     pub times: Arc<Times>,
     /// Its path in the mirror, below the prefix.
     pub path: Box<str>,
-    /// It is in the middle of a rollout; known from the cluster alone.
-    pub rolling_out: bool,
 }
 
 /// A kind that the server serves.
@@ -85,6 +83,8 @@ pub struct Live {
     pub rules: Arc<Rules>,
     /// Namespaces that are read; all where there are none.
     pub namespaces: Vec<String>,
+    /// Paths of objects that change too often to be recorded each time: what is here is a sample.
+    pub damped: BTreeSet<Box<str>>,
     /// What is not known beyond types: each makes the report incomplete.
     pub blind_spots: Vec<String>,
     /// What should be looked at.
@@ -92,4 +92,24 @@ pub struct Live {
     /// The fingerprint of the key that digests of the live side are made with; `None` where it is
     /// not told.
     pub key_fingerprint: Option<String>,
+}
+
+impl Live {
+    /// A live side without an object, recorded by these rules, of which everything is known.
+    pub fn new(rules: Arc<Rules>) -> Self {
+        Self {
+            info: LiveInfo::default(),
+            as_of: None,
+            objects: BTreeMap::new(),
+            kinds: BTreeMap::new(),
+            schemas: Schemas::default(),
+            minor: None,
+            rules,
+            namespaces: Vec::new(),
+            damped: BTreeSet::new(),
+            blind_spots: Vec::new(),
+            warnings: Vec::new(),
+            key_fingerprint: None,
+        }
+    }
 }

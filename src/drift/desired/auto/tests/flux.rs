@@ -1,5 +1,7 @@
 //! Flux's objects, with the field names of its CRDs.
 
+use std::collections::BTreeMap;
+
 use super::super::kustomize::Edits;
 use super::super::{GitPath, StoredRelease};
 use super::*;

@@ -5,7 +5,6 @@ mod flux;
 mod helm;
 mod read;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -15,8 +14,6 @@ use crate::canonical;
 use crate::drift::accept::{Ignore, Ignored, Place};
 use crate::drift::desired::Identity;
 use crate::drift::live::{Coverage, Live, LiveObject, ServedKind};
-use crate::drift::report::LiveInfo;
-use crate::drift::schema::Schemas;
 use crate::filter::Rules;
 use crate::owners::{Shape, Times};
 
@@ -29,19 +26,7 @@ const CLUSTER_SCOPED: [&str; 4] = [
 
 /// A live side of these objects; what stands at `reported` is what their shapes report.
 fn live(yaml: &str) -> Live {
-    let mut live = Live {
-        as_of: None,
-        key_fingerprint: None,
-        warnings: Vec::new(),
-        info: LiveInfo::default(),
-        objects: BTreeMap::new(),
-        kinds: BTreeMap::new(),
-        schemas: Schemas::default(),
-        minor: None,
-        rules: Arc::new(Rules::core()),
-        namespaces: Vec::new(),
-        blind_spots: Vec::new(),
-    };
+    let mut live = Live::new(Arc::new(Rules::core()));
     for document in canonical::read_all(yaml.as_bytes()).expect("the test's YAML") {
         let mut value = document.value;
         let reported = value
@@ -74,7 +59,6 @@ fn live(yaml: &str) -> Live {
             }),
             times: Arc::new(Times::default()),
             path: "".into(),
-            rolling_out: false,
         };
         live.kinds.insert((group.into(), kind.into()), served);
         live.objects.insert(identity, object);
