@@ -41,9 +41,15 @@ impl SecretPlaces<'_> {
 impl Evaluator<'_> {
     pub(super) fn compared(&self, identity: &Identity, place: Place, live: &LiveObject) -> Judged {
         let manifest = self.manifest(place);
-        if let Some(reason) = self.other_version(identity, manifest, live) {
-            return self.unknown(identity, Some(place), Some(live), reason);
-        }
+        let converted;
+        let live = match self.at_version(identity, manifest, live) {
+            Ok(None) => live,
+            Ok(Some(other)) => {
+                converted = other;
+                &converted
+            }
+            Err(reason) => return self.unknown(identity, Some(place), Some(live), reason),
+        };
         let filtered = match self.filtered(identity, &manifest.value) {
             Some(Ok(filtered)) => filtered,
             // It is live and recorded: only the live object tells that its rule does not hold.
@@ -117,68 +123,6 @@ impl Evaluator<'_> {
     ) -> Option<super::super::schema::Node<'s>> {
         let schemas = &self.question.live.schemas;
         schemas.kind(&identity.group, &live.version, &identity.kind)
-    }
-
-    /// Why the two versions cannot be held against each other.
-    fn other_version(
-        &self,
-        identity: &Identity,
-        manifest: &Manifest,
-        live: &LiveObject,
-    ) -> Option<String> {
-        let (_, wanted) = group_version(manifest);
-        if wanted == &*live.version || self.is_same_form(identity, wanted, &live.version) {
-            return None;
-        }
-        let name = (identity.group.clone(), identity.kind.clone());
-        let served = self.question.live.kinds.get(&name);
-        let is_served = served.is_some_and(|kind| kind.versions.iter().any(|v| &**v == wanted));
-        Some(if is_served {
-            format!(
-                "desired in version {wanted}, recorded in {}: only the server converts between them",
-                live.version
-            )
-        } else {
-            format!(
-                "version {wanted} of {} is not served any more; {} is",
-                identity.kind, live.version
-            )
-        })
-    }
-
-    /// Whether objects of both versions have the same fields, so that only the name differs: a
-    /// custom resource without a conversion webhook
-    /// (<https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/>).
-    fn is_same_form(&self, identity: &Identity, wanted: &str, live: &str) -> bool {
-        self.question
-            .live
-            .objects
-            .iter()
-            .any(|(definition, object)| {
-                &*definition.kind == "CustomResourceDefinition"
-                    && object.value.pointer("/spec/group").and_then(Value::as_str)
-                        == Some(&identity.group)
-                    && object
-                        .value
-                        .pointer("/spec/names/kind")
-                        .and_then(Value::as_str)
-                        == Some(&identity.kind)
-                    && object
-                        .value
-                        .pointer("/spec/conversion/strategy")
-                        .is_none_or(|strategy| strategy == "None")
-                    && [wanted, live].iter().all(|version| {
-                        object
-                            .value
-                            .pointer("/spec/versions")
-                            .and_then(Value::as_array)
-                            .is_some_and(|versions| {
-                                versions
-                                    .iter()
-                                    .any(|v| v.get("name").and_then(Value::as_str) == Some(version))
-                            })
-                    })
-            })
     }
 
     fn field(

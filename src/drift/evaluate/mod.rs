@@ -3,13 +3,16 @@
 //! An [`Evaluator`] is made once for the desired side and judges objects one by one, so that a
 //! recorder can judge again what a change touched, and nothing else.
 
+mod autoscaler;
 mod desired_side;
 mod extra;
 mod fields;
+mod rollout;
 mod standing;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,8 +27,10 @@ use crate::owners::Deployers;
 
 use std::sync::Arc;
 
+pub use rollout::is_rolling_out;
 pub use standing::{Standing, fingerprint, transitions};
 pub use tally::Tally;
+pub use versions::{OtherVersion, SAME_FORM};
 
 /// What is asked.
 #[derive(Clone, Copy)]
@@ -149,13 +154,7 @@ impl<'a> Evaluator<'a> {
         let Some(version) = kind.versions.first() else {
             return;
         };
-        let api_type = Arc::new(ApiType {
-            group: kind.group.clone(),
-            version: version.clone(),
-            resource: kind.resource.clone(),
-            kind: kind.kind.clone(),
-            namespaced: kind.namespaced,
-        });
+        let api_type = Arc::new(kind.api_type(version));
         let rules = match self.question.live.rules.plan(&api_type) {
             TypePlan::Watched(rules) => Some(rules),
             TypePlan::Dropped { .. } => None,

@@ -1,0 +1,147 @@
+//! One object in two versions of its kind.
+//!
+//! The live object is held against its manifest in the manifest's version: as the server gave it,
+//! where somebody asked; else by a conversion that is known to be the server's.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::super::desired::{Identity, Manifest};
+use super::super::live::LiveObject;
+use super::{Evaluator, autoscaler, group_version};
+use crate::object::ApiType;
+
+/// Built-in kinds of which Kubernetes 1.34 to 1.36 can serve several versions with the same fields,
+/// so that they differ in the version's name alone
+/// (<https://github.com/kubernetes/kubernetes/tree/v1.36.3/staging/src/k8s.io/api>); the server's
+/// published schemas are held against it by a test.
+pub const SAME_FORM: [(&str, &str, &[&str]); 0] = [];
+
+/// An object that is desired in another version than it was recorded in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OtherVersion {
+    /// Which object.
+    pub identity: Identity,
+    /// Its type, in the version that is desired.
+    pub api_type: Arc<ApiType>,
+}
+
+impl Evaluator<'_> {
+    /// The objects that only the server can give in the version that is desired, each once.
+    pub fn other_versions(&self) -> Vec<OtherVersion> {
+        let mut wanted = Vec::new();
+        for (identity, places) in &self.declared {
+            let Some(live) = self.question.live.objects.get(identity) else {
+                continue;
+            };
+            for place in places {
+                let (_, version) = group_version(self.manifest(*place));
+                let read = version == &*live.version
+                    || !self.serves(identity, version)
+                    || self.is_same_form(identity, version, &live.version);
+                let name = (identity.group.clone(), identity.kind.clone());
+                if let (false, Some(kind)) = (read, self.question.live.kinds.get(&name)) {
+                    wanted.push(OtherVersion {
+                        identity: identity.clone(),
+                        api_type: Arc::new(kind.api_type(version)),
+                    });
+                }
+            }
+        }
+        wanted.sort();
+        wanted.dedup();
+        wanted
+    }
+
+    /// The live object in its manifest's version, where that is another than it was recorded in;
+    /// the error says why there is none.
+    pub(super) fn at_version(
+        &self,
+        identity: &Identity,
+        manifest: &Manifest,
+        live: &LiveObject,
+    ) -> Result<Option<LiveObject>, String> {
+        let (_, wanted) = group_version(manifest);
+        if wanted == &*live.version {
+            return Ok(None);
+        }
+        if !self.serves(identity, wanted) {
+            return Err(format!(
+                "version {wanted} of {} is not served (any more); {} is",
+                identity.kind, live.version
+            ));
+        }
+        let others = self.question.live.other_versions.get(identity);
+        if let Some(read) = others.and_then(|others| others.get(wanted)) {
+            return read.clone().map(Some);
+        }
+        let converted = if self.is_same_form(identity, wanted, &live.version) {
+            Some((*live.value).clone())
+        } else {
+            converted(identity, &live.version, wanted, &live.value)
+        };
+        let Some(mut value) = converted else {
+            return Err(format!(
+                "desired in version {wanted}, recorded in {}: only the server converts between \
+                 them; ask the cluster, or declare it in {}",
+                live.version, live.version
+            ));
+        };
+        value["apiVersion"] = if identity.group.is_empty() {
+            wanted.into()
+        } else {
+            format!("{}/{wanted}", identity.group).into()
+        };
+        Ok(Some(LiveObject {
+            version: wanted.into(),
+            value: Arc::new(value).into(),
+            ..live.clone()
+        }))
+    }
+
+    fn serves(&self, identity: &Identity, version: &str) -> bool {
+        let name = (identity.group.clone(), identity.kind.clone());
+        let served = self.question.live.kinds.get(&name);
+        served.is_some_and(|kind| kind.versions.iter().any(|served| &**served == version))
+    }
+
+    /// Whether objects of both versions have the same fields, so that only the name differs.
+    fn is_same_form(&self, identity: &Identity, wanted: &str, live: &str) -> bool {
+        let built_in = SAME_FORM.iter().any(|(group, kind, versions)| {
+            (*group, *kind) == (&*identity.group, &*identity.kind)
+                && versions.contains(&wanted)
+                && versions.contains(&live)
+        });
+        built_in || self.is_unconverted(identity)
+    }
+
+    /// Whether it is a custom resource that nobody converts: `strategy: None` changes the version's
+    /// name and nothing else
+    /// (<https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/#specify-multiple-versions>).
+    fn is_unconverted(&self, identity: &Identity) -> bool {
+        let Some((known, _)) = self.key(identity) else {
+            return false;
+        };
+        // The name of every definition is that of its resource and group.
+        let definition = Identity {
+            group: "apiextensions.k8s.io".into(),
+            kind: "CustomResourceDefinition".into(),
+            namespace: None,
+            name: known.api_type.resource_and_group().into(),
+        };
+        let definition = self.question.live.objects.get(&definition);
+        definition.is_some_and(|definition| {
+            let strategy = definition.value.pointer("/spec/conversion/strategy");
+            strategy.is_none_or(|strategy| strategy == "None")
+        })
+    }
+}
+
+/// The conversions that are known; `None` for every other.
+fn converted(identity: &Identity, from: &str, to: &str, object: &Value) -> Option<Value> {
+    match (&*identity.group, &*identity.kind, from, to) {
+        ("autoscaling", "HorizontalPodAutoscaler", "v2", "v1") => autoscaler::v2_to_v1(object),
+        _ => None,
+    }
+}
