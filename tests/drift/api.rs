@@ -130,6 +130,19 @@ impl Api {
             .collect()
     }
 
+    /// Every kind that is served in several versions: group, kind, versions.
+    pub(crate) fn kinds_of_several_versions(&self) -> Vec<(String, String, Vec<String>)> {
+        let mut kinds: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+        for (group, version, kind) in self.resources.keys() {
+            let versions = kinds.entry((group.clone(), kind.clone())).or_default();
+            versions.push(version.clone());
+        }
+        let several = kinds.into_iter().filter(|(_, versions)| versions.len() > 1);
+        several
+            .map(|((group, kind), versions)| (group, kind, versions))
+            .collect()
+    }
+
     /// Where an object is.
     pub(crate) fn path(&self, id: &Identity) -> Result<String> {
         let resource = self.resource(id)?;

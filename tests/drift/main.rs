@@ -28,15 +28,18 @@ mod recording;
 mod reencode;
 mod sidecar;
 mod stale;
+mod versions;
 
 use libtest_mimic::{Arguments, Trial};
 use support::Unavailable;
 use support::plane::{ControlPlane, Options};
 use support::suite::{Test, skipped};
 
+const VERSIONS: &str = "each_version_is_judged_in_itself";
+
 /// Each on a control plane of its own, because the sets can be applied once only; one after the
 /// other.
-const TESTS: [(&str, Test); 8] = [
+const TESTS: [(&str, Test); 9] = [
     ("nothing_to_say_after_client_side_apply", quiet::client_side),
     ("nothing_to_say_after_server_side_apply", quiet::server_side),
     ("nothing_to_say_after_create", quiet::created),
@@ -51,6 +54,7 @@ const TESTS: [(&str, Test); 8] = [
     ),
     ("the_sidecar_holds_no_secret", sidecar::it_holds_no_secret),
     ("a_dead_recorder_is_not_in_sync", stale::a_dead_recorder),
+    (VERSIONS, versions::each_version_is_judged_in_itself),
 ];
 
 fn main() -> ExitCode {
@@ -58,7 +62,11 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let trials = TESTS.map(|(name, test)| {
         Trial::ignorable_test(name, move || {
-            let plane = match ControlPlane::start(&Options::default()) {
+            let options = match name {
+                VERSIONS => versions::all_versions(),
+                _ => Options::default(),
+            };
+            let plane = match ControlPlane::start(&options) {
                 Ok(plane) => plane,
                 Err(Unavailable::Missing(reason)) => return skipped(name, &reason),
                 Err(Unavailable::Broken(failure)) => return Err(failure.to_string().into()),

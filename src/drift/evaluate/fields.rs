@@ -20,6 +20,8 @@ use crate::owners::{Mask, MaskKind};
 struct SecretPlaces<'a> {
     desired: &'a [Mask],
     live: &'a [Mask],
+    /// The filter has not looked at one side: nothing of it may be seen.
+    blind: bool,
 }
 
 impl SecretPlaces<'_> {
@@ -36,6 +38,13 @@ impl SecretPlaces<'_> {
         let in_live = difference.live.is_some() && redacted(self.live, &difference.live_at);
         in_desired || in_live
     }
+
+    /// Whether a difference must not show its values.
+    fn hides(&self, identity: &Identity, difference: &Difference) -> bool {
+        let secret = (&*identity.group, &*identity.kind) == ("", "Secret");
+        // Whatever the recorder does with them.
+        self.blind || secret && is_data(difference) || self.touches(difference)
+    }
 }
 
 impl Evaluator<'_> {
@@ -50,14 +59,7 @@ impl Evaluator<'_> {
             }
             Err(reason) => return self.unknown(identity, Some(place), Some(live), reason),
         };
-        let filtered = match self.filtered(identity, &manifest.value) {
-            Some(Ok(filtered)) => filtered,
-            // It is live and recorded: only the live object tells that its rule does not hold.
-            Some(Err(_)) | None => Filtered {
-                value: manifest.value.clone(),
-                masks: Vec::new(),
-            },
-        };
+        let filtered = self.comparable(identity, manifest);
         let mut judged = Judged {
             report: self.report_of(identity, Some(place), Some(live), ObjectClass::InSync),
             ignored_by: Vec::new(),
@@ -91,6 +93,7 @@ impl Evaluator<'_> {
         let secrets = SecretPlaces {
             desired: &filtered.masks,
             live: &live.shape.masks,
+            blind: filtered.blind,
         };
         for difference in differences {
             // Whoever makes the Secret may put more keys into it than its maker's object tells.
@@ -116,6 +119,19 @@ impl Evaluator<'_> {
         judged
     }
 
+    /// A manifest as it is compared.
+    fn comparable(&self, identity: &Identity, manifest: &Manifest) -> Filtered {
+        match self.filtered(identity, &manifest.value) {
+            Some(Ok(filtered)) => filtered,
+            // It is live and recorded: only the live object tells that its rule does not hold.
+            Some(Err(_)) | None => Filtered {
+                value: manifest.value.clone(),
+                masks: Vec::new(),
+                blind: true,
+            },
+        }
+    }
+
     fn schema<'s>(
         &'s self,
         identity: &Identity,
@@ -135,9 +151,10 @@ impl Evaluator<'_> {
         judged: &mut Judged,
     ) {
         let manifest = self.manifest(place);
-        let secret =
+        let unequal =
             secrets.touches(&difference) || manifest.keys_only.is_some() && is_data(&difference);
-        if secret && difference.relation == Relation::Changed && self.question.digest_key.is_none()
+        let secret = unequal || secrets.hides(identity, &difference);
+        if unequal && difference.relation == Relation::Changed && self.question.digest_key.is_none()
         {
             return;
         }
@@ -314,17 +331,22 @@ impl Evaluator<'_> {
         if head.value == applied.value {
             return;
         }
+        let [head_side, applied_side] = [head, applied].map(|of| self.comparable(identity, of));
         let schemas = &self.question.live.schemas;
         let (_, version) = group_version(head);
         let differences = compare(Sides {
-            desired: &head.value,
-            live: &applied.value,
+            desired: &head_side.revealed(&head.value),
+            live: &applied_side.revealed(&applied.value),
             schema: schemas.kind(&identity.group, version, &identity.kind),
             tables: self.question.tables,
         });
-        let secret = &*identity.kind == "Secret";
+        let secrets = SecretPlaces {
+            desired: &head_side.masks,
+            live: &applied_side.masks,
+            blind: head_side.blind || applied_side.blind,
+        };
         for difference in differences {
-            let secret = secret && is_data(&difference);
+            let secret = secrets.hides(identity, &difference);
             judged.report.fields.push(FieldReport {
                 path: difference.path.to_string(),
                 class: FieldClass::Pending,
