@@ -1,8 +1,7 @@
 //! `auto` on real objects: Argo CD's and Flux's with their published CRDs on a real API server, a
 //! repository behind a real Git server, and releases that the real `helm` made, of both versions.
 //!
-//! Needs the control plane, the CRDs, `git http-backend`, and Go, once, to build `tests/helm` and
-//! `tests/helm4`.
+//! Needs the control plane, the CRDs, `git http-backend`, and Go, once, to build `tests/helm`.
 
 #![expect(unreachable_pub, reason = "nothing in a test crate is reachable")]
 
