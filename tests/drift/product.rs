@@ -74,7 +74,8 @@ pub(crate) fn mirror(bed: &Bed<'_>, repository: &Path, args: &[&str]) -> Result<
     read(program.run()?)
 }
 
-fn read(finished: Finished) -> Result<Report> {
+/// The report that a run printed.
+pub(crate) fn read(finished: Finished) -> Result<Report> {
     let Some(code @ (0 | 1 | 3)) = finished.code else {
         return Err(finished
             .expect_code(0)

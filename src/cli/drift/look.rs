@@ -113,10 +113,7 @@ fn recorded(
             return Err("it is recorded encrypted".to_owned());
         }
     };
-    let (owners, times) = staged
-        .sidecar
-        .map(|side| (side.owners, side.times))
-        .unzip();
+    let (owners, times) = staged.sidecar.map(|side| (side.owners, side.times)).unzip();
     let file = RecordedFile {
         path: (&*staged.path).into(),
         bytes,

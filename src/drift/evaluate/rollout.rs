@@ -92,8 +92,10 @@ mod tests {
 
     #[expect(clippy::needless_pass_by_value, reason = "for json!")]
     fn of(kind: &str, spec: Value, status: Value) -> bool {
-        is_rolling_out(&json!({"kind": kind, "metadata": {"generation": 4}, "spec": spec,
-            "status": status}))
+        is_rolling_out(
+            &json!({"kind": kind, "metadata": {"generation": 4}, "spec": spec,
+            "status": status}),
+        )
     }
 
     #[test]
@@ -149,15 +151,11 @@ mod tests {
                     "updateRevision": if updated == 3 { "a" } else { "b" }}),
             )
         };
-        let rolling =
-            |partition: i64| json!({"type": "RollingUpdate", "rollingUpdate": {"partition": partition}});
+        let rolling = |partition: i64| json!({"type": "RollingUpdate", "rollingUpdate": {"partition": partition}});
         assert!(!database(rolling(0), 3, 3));
         assert!(database(rolling(0), 2, 3), "not all are ready");
         assert!(database(rolling(0), 3, 2), "not all are updated");
-        assert!(
-            !database(rolling(1), 3, 2),
-            "those above the partition are"
-        );
+        assert!(!database(rolling(1), 3, 2), "those above the partition are");
         let plain = json!({"type": "RollingUpdate"});
         assert!(!database(plain.clone(), 3, 3));
         assert!(database(plain, 3, 2), "of another revision");

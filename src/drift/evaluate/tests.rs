@@ -1,3 +1,6 @@
+mod hidden;
+mod versions;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -42,12 +45,9 @@ fn api_type(object: &Value) -> ApiType {
 }
 
 /// What the recorder would write of a live object.
-fn recorded(object: &Value) -> RecordedFile {
+fn recorded(selection: &Selection, object: &Value) -> RecordedFile {
     let api_type = Arc::new(api_type(object));
-    let TypePlan::Watched(rules) = Rules::assemble(&Selection::default())
-        .unwrap()
-        .plan(&api_type)
-    else {
+    let TypePlan::Watched(rules) = Rules::assemble(selection).unwrap().plan(&api_type) else {
         panic!("{} is recorded", api_type.kind)
     };
     let mut raw = RawObject::parse(object.to_string().as_bytes(), &api_type).unwrap();
@@ -137,7 +137,11 @@ fn schemas() -> Schemas {
 }
 
 fn live(objects: &[Value]) -> Live {
-    let rules = Rules::assemble(&Selection::default()).unwrap();
+    live_by(&Selection::default(), objects)
+}
+
+fn live_by(selection: &Selection, objects: &[Value]) -> Live {
+    let rules = Rules::assemble(selection).unwrap();
     let cluster = ClusterFacts {
         server_version: "v1.36.0".into(),
         kinds: KINDS
@@ -153,17 +157,12 @@ fn live(objects: &[Value]) -> Live {
         ..ClusterFacts::default()
     };
     let schemas = BTreeMap::from([("all".to_owned(), schemas())]);
-    let mut files = Facts::write(
-        &cluster,
-        &Selection::default(),
-        rules.fingerprint(),
-        &schemas,
-    )
-    .unwrap();
+    let mut files = Facts::write(&cluster, selection, rules.fingerprint(), &schemas).unwrap();
     let unknown = br#"{"unknown": {"deployments.apps": "forbidden"}}"#;
     files.insert("coverage.json".into(), unknown.to_vec());
     let facts = Facts::read(&files).unwrap();
-    let files = objects.iter().map(recorded).collect();
+    let files = objects.iter().map(|object| recorded(selection, object));
+    let files = files.collect();
     assemble(files, &facts, LiveInfo::default(), None).unwrap()
 }
 

@@ -13,10 +13,42 @@ use super::{Evaluator, autoscaler, group_version};
 use crate::object::ApiType;
 
 /// Built-in kinds of which Kubernetes 1.34 to 1.36 can serve several versions with the same fields,
-/// so that they differ in the version's name alone
-/// (<https://github.com/kubernetes/kubernetes/tree/v1.36.3/staging/src/k8s.io/api>); the server's
-/// published schemas are held against it by a test.
-pub const SAME_FORM: [(&str, &str, &[&str]); 0] = [];
+/// so that they differ in the version's name alone: group, kind, versions. From the published
+/// schemas of each (<https://github.com/kubernetes/kubernetes/tree/v1.36.3/api/openapi-spec/v3>); a
+/// test holds it against a server.
+pub const SAME_FORM: [(&str, &str, &[&str]); 12] = [
+    (ADMISSION, "MutatingAdmissionPolicy", &["v1", "v1beta1"]),
+    (
+        ADMISSION,
+        "MutatingAdmissionPolicyBinding",
+        &["v1", "v1beta1", "v1alpha1"],
+    ),
+    (
+        "certificates.k8s.io",
+        "ClusterTrustBundle",
+        &["v1beta1", "v1alpha1"],
+    ),
+    (
+        "coordination.k8s.io",
+        "LeaseCandidate",
+        &["v1beta1", "v1alpha2"],
+    ),
+    ("networking.k8s.io", "IPAddress", &["v1", "v1beta1"]),
+    ("networking.k8s.io", "ServiceCIDR", &["v1", "v1beta1"]),
+    (DEVICES, "DeviceClass", &["v1", "v1beta2", "v1beta1"]),
+    (DEVICES, "DeviceTaintRule", &["v1beta2", "v1alpha3"]),
+    (DEVICES, "ResourceClaim", &["v1", "v1beta2"]),
+    (DEVICES, "ResourceClaimTemplate", &["v1", "v1beta2"]),
+    (DEVICES, "ResourceSlice", &["v1", "v1beta2"]),
+    (
+        "storage.k8s.io",
+        "VolumeAttributesClass",
+        &["v1", "v1beta1", "v1alpha1"],
+    ),
+];
+
+const ADMISSION: &str = "admissionregistration.k8s.io";
+const DEVICES: &str = "resource.k8s.io";
 
 /// An object that is desired in another version than it was recorded in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +71,8 @@ impl Evaluator<'_> {
                 let (_, version) = group_version(self.manifest(*place));
                 let read = version == &*live.version
                     || !self.serves(identity, version)
-                    || self.is_same_form(identity, version, &live.version);
+                    || is_same_form(identity, version, &live.version)
+                    || self.is_unconverted(identity);
                 let name = (identity.group.clone(), identity.kind.clone());
                 if let (false, Some(kind)) = (read, self.question.live.kinds.get(&name)) {
                     wanted.push(OtherVersion {
@@ -72,11 +105,14 @@ impl Evaluator<'_> {
                 identity.kind, live.version
             ));
         }
+        if is_same_form(identity, wanted, &live.version) {
+            return Ok(None);
+        }
         let others = self.question.live.other_versions.get(identity);
         if let Some(read) = others.and_then(|others| others.get(wanted)) {
             return read.clone().map(Some);
         }
-        let converted = if self.is_same_form(identity, wanted, &live.version) {
+        let converted = if self.is_unconverted(identity) {
             Some((*live.value).clone())
         } else {
             converted(identity, &live.version, wanted, &live.value)
@@ -106,16 +142,6 @@ impl Evaluator<'_> {
         served.is_some_and(|kind| kind.versions.iter().any(|served| &**served == version))
     }
 
-    /// Whether objects of both versions have the same fields, so that only the name differs.
-    fn is_same_form(&self, identity: &Identity, wanted: &str, live: &str) -> bool {
-        let built_in = SAME_FORM.iter().any(|(group, kind, versions)| {
-            (*group, *kind) == (&*identity.group, &*identity.kind)
-                && versions.contains(&wanted)
-                && versions.contains(&live)
-        });
-        built_in || self.is_unconverted(identity)
-    }
-
     /// Whether it is a custom resource that nobody converts: `strategy: None` changes the version's
     /// name and nothing else
     /// (<https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/#specify-multiple-versions>).
@@ -136,6 +162,14 @@ impl Evaluator<'_> {
             strategy.is_none_or(|strategy| strategy == "None")
         })
     }
+}
+
+fn is_same_form(identity: &Identity, one: &str, other: &str) -> bool {
+    SAME_FORM.iter().any(|(group, kind, versions)| {
+        (*group, *kind) == (&*identity.group, &*identity.kind)
+            && versions.contains(&one)
+            && versions.contains(&other)
+    })
 }
 
 /// The conversions that are known; `None` for every other.
