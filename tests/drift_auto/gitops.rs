@@ -139,7 +139,7 @@ fn values(manifests: &[strandline::drift::desired::Manifest]) -> Vec<String> {
     };
     manifests
         .iter()
-        .map(|manifest| value(&manifest.value))
+        .map(|manifest| value(&manifest.value()))
         .collect()
 }
 
@@ -271,7 +271,7 @@ pub fn flux(plane: &ControlPlane) -> Outcome {
     let desired = desired(auto, &live)?;
     is_followed(&desired[0], &repository)?;
     for manifest in &desired[0].manifests {
-        let namespace = &manifest.value["metadata"]["namespace"];
+        let namespace = &manifest.value()["metadata"]["namespace"];
         check(namespace == "shop", "the target namespace", namespace)?;
     }
     Ok(Completion::Completed)

@@ -379,14 +379,14 @@ impl Reader<'_> {
             return;
         }
         let made = secrets::made_from(&value, &identity);
-        let mut manifest = Manifest::new(value, self.file.clone(), line);
+        let mut manifest = Manifest::new(&value, self.file.clone(), line);
         manifest.text = origin.text;
         manifest.first_line = origin.first_line;
         manifest.within = origin.within;
         manifest.keys_only = keys_only;
         self.read.manifests.push(manifest);
         if let Some(made) = made {
-            let mut manifest = Manifest::new(made.secret, self.file.clone(), line);
+            let mut manifest = Manifest::new(&made.secret, self.file.clone(), line);
             manifest.keys_only = Some(made.why);
             manifest.keys_unknown = made.keys_unknown;
             self.read.manifests.push(manifest);

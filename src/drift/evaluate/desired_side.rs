@@ -96,7 +96,7 @@ fn is_aligned(manifest: &Value, filtered: &Value, hidden: &[&[Step]], in_list: b
 impl Evaluator<'_> {
     /// The rule that leaves the whole object out of the mirror, as far as its manifest tells.
     pub(super) fn drops(&self, identity: &Identity, manifest: &Manifest) -> Option<String> {
-        self.filtered(identity, &manifest.value)?.err()
+        self.filtered(identity, &manifest.value())?.err()
     }
 
     /// The manifest after the filter; the rule's name where it drops the object, and `None` where

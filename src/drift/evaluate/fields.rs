@@ -1,6 +1,7 @@
 //! One object on both sides.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::super::live::LiveObject;
 use super::super::ownership::{ObjectFacts, judge_in};
 use super::super::report::{FieldClass, FieldReport, ObjectClass, Severity};
 use super::desired_side::Filtered;
-use super::{Evaluator, Judged, Place, class_of, group_version};
+use super::{Evaluator, Judged, Place, class_of};
 use crate::filter::{FieldPath, Segment};
 use crate::object::Step;
 use crate::owners::{Mask, MaskKind};
@@ -121,11 +122,11 @@ impl Evaluator<'_> {
 
     /// A manifest as it is compared.
     fn comparable(&self, identity: &Identity, manifest: &Manifest) -> Filtered {
-        match self.filtered(identity, &manifest.value) {
+        match self.filtered(identity, &manifest.value()) {
             Some(Ok(filtered)) => filtered,
             // It is live and recorded: only the live object tells that its rule does not hold.
             Some(Err(_)) | None => Filtered {
-                value: manifest.value.clone(),
+                value: Arc::unwrap_or_clone(manifest.value()),
                 masks: Vec::new(),
                 blind: true,
             },
@@ -239,6 +240,7 @@ impl Evaluator<'_> {
     ) -> Option<String> {
         let own = &self.question.desired[place.0].ignores;
         let manifest = self.manifest(place);
+        let desired = manifest.value();
         let rules = own.iter().chain(self.question.ignores);
         let mut fitting = rules.filter(|rule| accept::fits(rule, identity, Some(&live.value)));
         fitting
@@ -246,7 +248,7 @@ impl Evaluator<'_> {
                 let seen = Seen {
                     difference,
                     class,
-                    desired: &manifest.value,
+                    desired: &desired,
                     live: &live.value,
                 };
                 if self.hides_inside(rule, identity, manifest, live, difference) {
@@ -292,7 +294,8 @@ impl Evaluator<'_> {
         if inside.is_empty() {
             return false;
         }
-        let (mut desired, mut without) = (manifest.value.clone(), (*live.value).clone());
+        let mut desired = Arc::unwrap_or_clone(manifest.value());
+        let mut without = (*live.value).clone();
         for path in inside {
             remove(&mut desired, path.segments());
             remove(&mut without, path.segments());
@@ -328,15 +331,16 @@ impl Evaluator<'_> {
             return;
         };
         let applied = self.manifest(place);
-        if head.value == applied.value {
+        let values = [head.value(), applied.value()];
+        if values[0] == values[1] {
             return;
         }
         let [head_side, applied_side] = [head, applied].map(|of| self.comparable(identity, of));
         let schemas = &self.question.live.schemas;
-        let (_, version) = group_version(head);
+        let (_, version) = head.group_version();
         let differences = compare(Sides {
-            desired: &head_side.revealed(&head.value),
-            live: &applied_side.revealed(&applied.value),
+            desired: &head_side.revealed(&values[0]),
+            live: &applied_side.revealed(&values[1]),
             schema: schemas.kind(&identity.group, version, &identity.kind),
             tables: self.question.tables,
         });

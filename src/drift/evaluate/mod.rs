@@ -27,6 +27,8 @@ use crate::owners::Deployers;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 pub use rollout::is_rolling_out;
 pub use standing::{Standing, fingerprint, transitions};
 pub use tally::Tally;
@@ -166,28 +168,16 @@ impl<'a> Evaluator<'a> {
     /// Which object a manifest is: a namespaced one without a namespace lies in its source's, a
     /// cluster-scoped one in none.
     fn identity(&self, desired: &Desired, manifest: &Manifest) -> Option<Identity> {
-        let (group, _) = group_version(manifest);
-        let kind = manifest.value.get("kind")?.as_str()?;
-        let metadata = manifest.value.get("metadata")?;
-        let name = metadata.get("name")?.as_str()?;
-        let named = metadata
-            .get("namespace")
-            .and_then(|namespace| namespace.as_str())
-            .filter(|namespace| !namespace.is_empty());
-        let served = self.question.live.kinds.get(&(group.into(), kind.into()));
+        let mut identity = manifest.identity()?.clone();
+        let named = identity.namespace.take();
+        let kind = (identity.group.clone(), identity.kind.clone());
+        let served = self.question.live.kinds.get(&kind);
         let namespaced = served.map_or(named.is_some(), |kind| kind.namespaced);
-        let namespace = namespaced.then(|| {
-            named
-                .or(desired.namespace.as_deref())
-                .unwrap_or("default")
-                .into()
-        });
-        Some(Identity {
-            group: group.into(),
-            kind: kind.into(),
-            namespace,
-            name: name.into(),
-        })
+        if namespaced {
+            let of_source = || desired.namespace.as_deref().unwrap_or("default").into();
+            identity.namespace = Some(named.unwrap_or_else(of_source));
+        }
+        Some(identity)
     }
 
     /// Every object that some source declares or owns.
@@ -227,11 +217,16 @@ impl<'a> Evaluator<'a> {
             return None;
         }
         let places = self.declared.get(identity).map_or(&[][..], Vec::as_slice);
+        // Parsed once, whoever looks at it.
+        let _held: Vec<_> = places
+            .iter()
+            .map(|place| self.manifest(*place).value())
+            .collect();
         let judged = match places {
             [] => self.undeclared(identity, live)?,
             [place] => self.declared_once(identity, *place, live),
             [first, rest @ ..] => {
-                let value = |place: &Place| &self.manifest(*place).value;
+                let value = |place: &Place| self.manifest(*place).value();
                 let same = |place: &&Place| place.0 == first.0 && value(place) == value(first);
                 if rest.iter().all(|place| same(&place)) {
                     self.declared_once(identity, *first, live)
@@ -279,12 +274,10 @@ impl<'a> Evaluator<'a> {
                     .is_some_and(|namespace| asked.iter().any(|one| one == namespace))
         });
         let labelled = self.question.selector.is_none_or(|selector| {
-            let live = live.map(|live| &*live.value);
-            let places = self.declared.get(identity).into_iter().flatten();
-            places
-                .map(|place| &self.manifest(*place).value)
-                .chain(live)
-                .any(|object| selector.matches(object.pointer("/metadata/labels")))
+            let matches = |object: &Value| selector.matches(object.pointer("/metadata/labels"));
+            let mut places = self.declared.get(identity).into_iter().flatten();
+            live.is_some_and(|live| matches(&live.value))
+                || places.any(|place| matches(&self.manifest(*place).value()))
         });
         inside && labelled
     }
@@ -359,10 +352,13 @@ impl<'a> Evaluator<'a> {
             .iter()
             .flat_map(|desired| &desired.manifests)
             .any(|manifest| {
-                let spec = |pointer: &str| manifest.value.pointer(pointer).and_then(|v| v.as_str());
-                manifest.value.get("kind").and_then(|kind| kind.as_str())
-                    == Some("CustomResourceDefinition")
-                    && spec("/spec/group") == Some(&identity.group)
+                let kind = manifest.identity().map(|identity| &*identity.kind);
+                if kind != Some("CustomResourceDefinition") {
+                    return false;
+                }
+                let definition = manifest.value();
+                let spec = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str);
+                spec("/spec/group") == Some(&identity.group)
                     && spec("/spec/names/kind") == Some(&identity.kind)
             })
     }
@@ -378,7 +374,7 @@ impl<'a> Evaluator<'a> {
         if let Some(rule) = self.ignored_whole(
             identity,
             place.0,
-            Some(&manifest.value),
+            Some(&manifest.value()),
             ObjectClass::Missing,
         ) {
             report.class = ObjectClass::Ignored;
@@ -421,7 +417,7 @@ impl<'a> Evaluator<'a> {
     ) -> ObjectReport {
         let manifest = place.map(|place| self.manifest(place));
         let version = match (manifest, live) {
-            (Some(manifest), _) => group_version(manifest).1.to_owned(),
+            (Some(manifest), _) => manifest.group_version().1.to_owned(),
             (None, Some(live)) => live.version.to_string(),
             (None, None) => String::new(),
         };
@@ -503,11 +499,4 @@ fn class_of(fields: &[FieldReport]) -> ObjectClass {
     } else {
         ObjectClass::Ignored
     }
-}
-
-/// Group and version of a manifest.
-fn group_version(manifest: &Manifest) -> (&str, &str) {
-    let api_version = manifest.value.get("apiVersion").and_then(|v| v.as_str());
-    let api_version = api_version.unwrap_or_default();
-    api_version.split_once('/').unwrap_or(("", api_version))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::desired::{Identity, Manifest};
 use super::super::live::LiveObject;
-use super::{Evaluator, autoscaler, group_version};
+use super::{Evaluator, autoscaler};
 use crate::object::ApiType;
 
 /// Built-in kinds of which Kubernetes 1.34 to 1.36 can serve several versions with the same fields,
@@ -68,7 +68,7 @@ impl Evaluator<'_> {
                 continue;
             };
             for place in places {
-                let (_, version) = group_version(self.manifest(*place));
+                let (_, version) = self.manifest(*place).group_version();
                 let read = version == &*live.version
                     || !self.serves(identity, version)
                     || is_same_form(identity, version, &live.version)
@@ -95,7 +95,7 @@ impl Evaluator<'_> {
         manifest: &Manifest,
         live: &LiveObject,
     ) -> Result<Option<LiveObject>, String> {
-        let (_, wanted) = group_version(manifest);
+        let (_, wanted) = manifest.group_version();
         if wanted == &*live.version {
             return Ok(None);
         }

@@ -32,8 +32,13 @@ impl Edits {
             move_to(namespace, manifests, namespaced);
         }
         for manifest in manifests {
-            merge(&mut manifest.value, "labels", &self.labels);
-            merge(&mut manifest.value, "annotations", &self.annotations);
+            if self.labels.is_empty() && self.annotations.is_empty() {
+                continue;
+            }
+            manifest.edit(|object| {
+                merge(object, "labels", &self.labels);
+                merge(object, "annotations", &self.annotations);
+            });
         }
     }
 }
@@ -74,14 +79,9 @@ fn move_to(
     // What is referred to by name and moves: references to these move with them.
     let moved: BTreeSet<(String, String)> = manifests
         .iter()
-        .filter(|manifest| group_of(&manifest.value).is_empty())
-        .map(|manifest| {
-            let kind = text(&manifest.value, &["kind"]).to_owned();
-            (
-                kind,
-                text(&manifest.value, &["metadata", "name"]).to_owned(),
-            )
-        })
+        .filter_map(Manifest::identity)
+        .filter(|identity| identity.group.is_empty())
+        .map(|identity| (identity.kind.to_string(), identity.name.to_string()))
         .filter(|(kind, _)| matches!(kind.as_str(), "ServiceAccount" | "Service"))
         .collect();
     let moves = |kind: &str, name: &str| moved.contains(&(kind.to_owned(), name.to_owned()));
@@ -90,13 +90,12 @@ fn move_to(
             map.insert(key.to_owned(), Value::from(namespace));
         }
     };
-    for manifest in manifests {
-        let object = &mut manifest.value;
+    let move_one = |object: &mut Value| {
         let group = group_of(object).to_owned();
         let kind = text(object, &["kind"]).to_owned();
         if group.is_empty() && kind == "Namespace" {
             set(object.get_mut("metadata"), "name");
-            continue;
+            return;
         }
         if namespaced(&group, &kind) != Some(false) {
             set(object.get_mut("metadata"), "namespace");
@@ -133,6 +132,9 @@ fn move_to(
             }
             _ => {}
         }
+    };
+    for manifest in manifests {
+        manifest.edit(move_one);
     }
 }
 

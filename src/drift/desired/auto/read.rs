@@ -349,7 +349,7 @@ impl Globs {
 /// What is owned and in no manifest that was read.
 fn unread(owned: Vec<Identity>, desired: &Desired, reading: &Reading<'_>) -> Vec<Identity> {
     let identity = |manifest: &Manifest| {
-        let mut identity = manifest.identity()?;
+        let mut identity = manifest.identity()?.clone();
         if (reading.namespaced)(&identity.group, &identity.kind) == Some(false) {
             identity.namespace = None;
         } else if identity.namespace.is_none() {

@@ -304,14 +304,14 @@ fn edited(edits: &Edits, yaml: &str) -> Vec<Value> {
     let documents = canonical::read_all(yaml.as_bytes()).expect("the test's YAML");
     let manifests = documents
         .into_iter()
-        .map(|document| Manifest::new(document.value, "f".into(), 1));
+        .map(|document| Manifest::new(&document.value, "f".into(), 1));
     let mut manifests: Vec<Manifest> = manifests.collect();
     edits.apply(&mut manifests, &|_, kind| {
         Some(!CLUSTER_SCOPED.contains(&kind))
     });
     manifests
         .into_iter()
-        .map(|manifest| manifest.value)
+        .map(|manifest| Value::clone(&manifest.value()))
         .collect()
 }
 
