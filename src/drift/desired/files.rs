@@ -68,7 +68,7 @@ pub(super) fn folder(root: &Path) -> Read {
 pub(super) fn file(path: &Path) -> Read {
     let name = path.file_name().unwrap_or(path.as_os_str());
     let name: Arc<str> = name.to_string_lossy().into();
-    match length_of(path).and_then(|_| read_file(path)) {
+    match length_of(path).and_then(|length| read_file(path, length)) {
         Ok(text) => parse(&[File { name, text }]),
         Err(error) => Read {
             problems: vec![problem(Some(name), format!("cannot be read: {error}"))],
@@ -169,9 +169,10 @@ fn length_of(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// Reads what is a regular file.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
+/// Reads what is a regular file, of about this length in bytes.
+fn read_file(path: &Path, length: u64) -> io::Result<Vec<u8>> {
+    // With room for the read that finds the end.
+    let mut text = Vec::with_capacity(usize::try_from(length.min(LONGEST_FILE)).unwrap_or(0) + 32);
     let file = std::fs::File::open(path)?;
     file.take(LONGEST_FILE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LONGEST_FILE {
@@ -198,7 +199,8 @@ struct Walk {
     seen: BTreeSet<PathBuf>,
     entries: usize,
     bytes: u64,
-    files: Vec<PathBuf>,
+    /// With their lengths in bytes.
+    files: Vec<(PathBuf, u64)>,
     problems: Vec<Problem>,
 }
 
@@ -245,7 +247,7 @@ impl Walk {
             match visited {
                 Ok(Some(length)) => {
                     self.bytes += length;
-                    self.files.push(path.clone());
+                    self.files.push((path.clone(), length));
                 }
                 Ok(None) => {}
                 Err(error) => self.failed(&path, &error),
@@ -280,14 +282,16 @@ impl Walk {
     /// Reads what was found.
     fn read(mut self) -> (Vec<File>, Vec<Problem>) {
         let threads = THREADS.min(self.files.len() >> 6).max(1);
-        let texts = in_threads(threads, &self.files, |path| read_file(path));
+        let texts = in_threads(threads, &self.files, |(path, length)| {
+            read_file(path, *length)
+        });
         let mut files = Vec::with_capacity(texts.len());
         if texts.len() < self.files.len() {
             let reason = "a part of the source could not be read: please report this";
             self.problems.push(problem(None, reason.to_owned()));
             return (files, self.problems);
         }
-        for (path, text) in std::mem::take(&mut self.files).into_iter().zip(texts) {
+        for ((path, _), text) in std::mem::take(&mut self.files).into_iter().zip(texts) {
             match text {
                 Ok(text) => files.push(File {
                     name: self.name(&path),
