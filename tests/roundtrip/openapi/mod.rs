@@ -12,7 +12,6 @@
 
 pub mod companions;
 pub mod draft;
-pub mod http;
 pub mod path;
 pub mod repair;
 pub mod report;
@@ -27,6 +26,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use strandline::filter::{Rules, TypePlan};
 use strandline::object::ApiType;
+
+pub use crate::support::http;
 
 use self::draft::Slot;
 use self::http::Api;
