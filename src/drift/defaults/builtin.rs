@@ -59,8 +59,12 @@ fn descend(value: &mut Value, node: Node<'_>, facts: &Facts) {
             if let Some(items) = node.items() {
                 for element in elements {
                     // Go reads null as the zero value of what a list holds.
-                    if element.is_null() && items.value_kind() == Kind::Object {
-                        *element = Value::Object(Fields::new());
+                    if element.is_null() {
+                        match items.value_kind() {
+                            Kind::Object => *element = Value::Object(Fields::new()),
+                            Kind::Text => *element = Value::String(String::new()),
+                            _ => {}
+                        }
                     }
                     descend(element, items, facts);
                 }

@@ -95,6 +95,8 @@ pub(super) const KNOWN: &[Known] = &[
     known("batch/Job", r#"spec.template.metadata.labels["batch.kubernetes.io/*"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid"),
     known("batch/Job", r#"spec.template.metadata.labels["job-name"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#job-name-deprecated"),
     known("batch/Job", r#"metadata.labels["batch.kubernetes.io/*"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid"),
+    // A Job without labels shares its template's map of them with it while the server adds to that.
+    known("batch/Job", r#"metadata.labels["job-name"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#job-name-deprecated"),
     // What controllers bring to webhooks that others wrote.
     known("admissionregistration.k8s.io/ValidatingWebhookConfiguration", "webhooks[*].clientConfig.caBundle", If::NotAPersons, WEBHOOKS),
     known("admissionregistration.k8s.io/MutatingWebhookConfiguration", "webhooks[*].clientConfig.caBundle", If::NotAPersons, WEBHOOKS),
