@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::bed::Bed;
 use crate::matrix::Mutation;
-use crate::oracle::{Class, Identity};
+use crate::oracle::{Class, Finding, Identity};
 use crate::support::Result;
 use crate::support::plane::ADMIN;
 
@@ -20,6 +20,25 @@ pub(crate) enum Flavour {
     Server,
 }
 
+/// What drift says of an object.
+#[derive(Clone, Copy)]
+pub(crate) struct Verdict<'a> {
+    pub(crate) id: &'a Identity,
+    pub(crate) expected: &'a [Finding],
+    /// How the object came to be as it is.
+    pub(crate) how: &'a str,
+}
+
+impl<'a> Verdict<'a> {
+    pub(crate) fn of(mutation: &'a Mutation) -> Self {
+        Self {
+            id: &mutation.id,
+            expected: &mutation.expected,
+            how: &mutation.how,
+        }
+    }
+}
+
 /// How often the verdicts agreed, and why they did not.
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -27,25 +46,26 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Asks kubectl about the changed objects and explains each disagreement; what nothing explains
+    /// Asks kubectl about the objects and explains each disagreement; what nothing explains
     /// is returned.
     pub(crate) fn compare(
         &mut self,
         bed: &Bed<'_>,
         flavour: Flavour,
-        batch: &[Mutation],
+        verdicts: &[Verdict<'_>],
     ) -> Result<Vec<String>> {
         let mut said = Said::default();
-        ask(bed, flavour, &batch.iter().collect::<Vec<_>>(), &mut said)?;
+        let ids: Vec<&Identity> = verdicts.iter().map(|verdict| verdict.id).collect();
+        ask(bed, flavour, &ids, &mut said)?;
         let mut unexplained = Vec::new();
-        for mutation in batch {
-            let name = file_name(&mutation.id);
+        for ours in verdicts {
+            let name = file_name(ours.id);
             let refused = said.refused.get(&name);
             let lines = said.differing.get(&name);
             let differs = lines.is_some();
             let class = match refused {
-                Some(_) if !mutation.expected.is_empty() => Some("the server refuses to say"),
-                _ => explain(flavour, mutation, differs),
+                Some(_) if !ours.expected.is_empty() => Some("the server refuses to say"),
+                _ => explain(flavour, ours, differs),
             };
             if let Some(class) = class {
                 *self.counts.entry((flavour, class)).or_default() += 1;
@@ -58,7 +78,7 @@ impl Tally {
             };
             unexplained.push(format!(
                 "kubectl diff ({flavour:?}) of {} {}: {verdict}: {}\n  expected {:?}\n  {lines:?}",
-                mutation.id.kind, mutation.id.name, mutation.how, mutation.expected
+                ours.id.kind, ours.id.name, ours.how, ours.expected
             ));
         }
         Ok(unexplained)
@@ -78,20 +98,15 @@ impl Tally {
 }
 
 /// The class of a verdict; `None` where nothing explains it.
-fn explain(flavour: Flavour, mutation: &Mutation, differs: bool) -> Option<&'static str> {
-    let has = |class: Class| mutation.expected.iter().any(|found| found.class == class);
-    let ours = has(Class::Changed) || has(Class::Removed);
-    let in_paths = |word: &str| {
-        mutation
-            .expected
-            .iter()
-            .all(|found| found.path.contains(word))
-    };
+fn explain(flavour: Flavour, ours: &Verdict<'_>, differs: bool) -> Option<&'static str> {
+    let has = |class: Class| ours.expected.iter().any(|found| found.class == class);
+    let alarm = has(Class::Changed) || has(Class::Removed);
+    let in_paths = |word: &str| ours.expected.iter().all(|found| found.path.contains(word));
     let client = flavour == Flavour::Client;
-    let custom = mutation.id.group.contains('.') && !mutation.id.group.ends_with(".k8s.io");
-    match (ours, differs) {
+    let custom = ours.id.group.contains('.') && !ours.id.group.ends_with(".k8s.io");
+    match (alarm, differs) {
         (true, true) => Some("both see a changed or removed field"),
-        (false, false) if mutation.expected.is_empty() => Some("both see nothing"),
+        (false, false) if ours.expected.is_empty() => Some("both see nothing"),
         (false, false) => Some("kubectl misses what somebody added"),
         // It patches custom resources by JSON merge patch, which knows no elements.
         (false, true) if client && custom && in_paths("[") => {
@@ -128,10 +143,10 @@ struct Said {
 }
 
 /// Asks about all at once, and by halves where that fails: one refusal ends the whole call.
-fn ask(bed: &Bed<'_>, flavour: Flavour, batch: &[&Mutation], said: &mut Said) -> Result<()> {
+fn ask(bed: &Bed<'_>, flavour: Flavour, batch: &[&Identity], said: &mut Said) -> Result<()> {
     let mut text = String::new();
-    for mutation in batch {
-        if let Some(desired) = bed.desired_of(&mutation.id) {
+    for id in batch {
+        if let Some(desired) = bed.desired_of(id) {
             text.push_str(&desired.to_string());
             text.push_str("\n---\n");
         }
@@ -148,7 +163,7 @@ fn ask(bed: &Bed<'_>, flavour: Flavour, batch: &[&Mutation], said: &mut Said) ->
     match (finished.code, batch) {
         (Some(0 | 1), _) => said.differing.extend(differing(&finished.stdout)),
         (_, [one]) => {
-            let name = file_name(&one.id);
+            let name = file_name(one);
             said.refused.insert(name, finished.stderr);
         }
         _ => {

@@ -6,6 +6,12 @@ use std::process::ExitCode;
 
 #[allow(
     dead_code,
+    reason = "the generator of the roundtrip suite, of which a part is used"
+)]
+#[path = "../roundtrip/openapi/mod.rs"]
+mod openapi;
+#[allow(
+    dead_code,
     reason = "the searching machine of the secrets suite, of which a part is used"
 )]
 #[path = "../secrets/search.rs"]
@@ -18,6 +24,8 @@ mod values;
 
 mod api;
 mod bed;
+mod custom;
+mod judge;
 mod kubectl_diff;
 mod matrix;
 mod mutations;
@@ -39,15 +47,11 @@ const VERSIONS: &str = "each_version_is_judged_in_itself";
 
 /// Each on a control plane of its own, because the sets can be applied once only; one after the
 /// other.
-const TESTS: [(&str, Test); 9] = [
+const TESTS: [(&str, Test); 8] = [
     ("nothing_to_say_after_client_side_apply", quiet::client_side),
     ("nothing_to_say_after_server_side_apply", quiet::server_side),
     ("nothing_to_say_after_create", quiet::created),
     ("every_change_is_found", mutations::every_change_is_found),
-    (
-        "every_change_is_found_in_the_mirror_alone",
-        mutations::every_change_is_found_in_the_mirror_alone,
-    ),
     (
         "heartbeats_change_neither_branch_nor_sidecar",
         sidecar::heartbeats_change_nothing,
@@ -58,6 +62,9 @@ const TESTS: [(&str, Test); 9] = [
 ];
 
 fn main() -> ExitCode {
+    if std::env::var_os(judge::ASKED).is_some() {
+        return judge::main();
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let trials = TESTS.map(|(name, test)| {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::api::MERGE_PATCH;
 use crate::bed::{BED_SOURCE, Bed};
+use crate::kubectl_diff::{Flavour, Tally, Verdict};
 use crate::matrix::{self, Mutation};
 use crate::mutations;
 use crate::product::{self, Report};
@@ -43,6 +44,20 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
     bed.settle()?;
     in_sync(&product::live(&bed, &[])?, objects, "with controllers")?;
 
+    let mut kubectl = Tally::default();
+    let untouched: Vec<_> = bed
+        .desired()
+        .map(|(id, _)| Verdict {
+            id,
+            expected: &[],
+            how: "untouched",
+        })
+        .collect();
+    let mut unexplained = Vec::new();
+    for flavour in [Flavour::Client, Flavour::Server] {
+        unexplained.extend(kubectl.compare(&bed, flavour, &untouched)?);
+    }
+
     let mut done = Done::default();
     let again = bed.home().join("again");
     let mut rng = Rng::with_seed(matrix::seed());
@@ -77,6 +92,14 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
         "{how:?}: {objects} objects in sync, {} planted",
         planted.len()
     ));
+    let said: Vec<_> = planted.iter().map(Verdict::of).collect();
+    for flavour in [Flavour::Client, Flavour::Server] {
+        unexplained.extend(kubectl.compare(&bed, flavour, &said)?);
+    }
+    crate::report(&kubectl.print());
+    if !unexplained.is_empty() {
+        return Err(Failure::new(unexplained.join("\n")).into());
+    }
     Ok(Completion::Completed)
 }
 
@@ -95,7 +118,7 @@ fn say_what_went_server_side(bed: &Bed<'_>) -> Result<()> {
 }
 
 /// Zero findings, zero unknown, every object and nothing else known.
-fn in_sync(report: &Report, objects: usize, when: &str) -> Result<()> {
+pub(crate) fn in_sync(report: &Report, objects: usize, when: &str) -> Result<()> {
     let counts = [
         "modified", "missing", "extra", "pending", "ignored", "unknown",
     ];

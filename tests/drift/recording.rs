@@ -89,6 +89,34 @@ impl Recording {
         text.trim().parse().context(reference)
     }
 
+    /// The newest commit of the mirror.
+    pub(crate) fn tip(&self) -> Result<String> {
+        let text = git(&self.repository(), &["rev-parse", "main"])?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// Waits until a commit after `last` has another file at the path than `blob`; that commit.
+    pub(crate) fn commit_of(
+        &mut self,
+        path: &str,
+        blob: Option<&String>,
+        last: &str,
+    ) -> Result<String> {
+        let repository = self.repository();
+        let done = wait_for("the commit of a change", SOON, || {
+            self.alive()?;
+            let tip = self.tip()?;
+            if tip == last {
+                return Ok(None);
+            }
+            let name = format!("{tip}:{path}");
+            let found = git(&repository, &["rev-parse", "--verify", "--quiet", &name]).ok();
+            let found = found.map(|found| found.trim().to_owned());
+            Ok((found.as_ref() != blob).then_some(tip))
+        });
+        done.map_err(|error| Failure::new(format!("{error}: {path}\n{}", self.child.log_tail(5))))
+    }
+
     /// Waits until the files of these paths are as `hold` wants them, and what it is.
     pub(crate) fn wait(
         &mut self,
