@@ -1,5 +1,6 @@
 //! `strandline drift`.
 
+mod beside;
 mod cluster;
 mod look;
 mod metrics;

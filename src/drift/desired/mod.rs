@@ -245,6 +245,9 @@ pub struct Desired {
     /// Objects that the source is known to own although their manifests could not be read: they are
     /// `Unknown`, not `Extra`.
     pub owned: Vec<Identity>,
+    /// Whether `owned` names all that is live of what could not be read: nothing else that is live
+    /// can be declared there.
+    pub bounded: bool,
     /// What was set aside, and why: hooks, `generateName`.
     pub set_aside: Vec<Problem>,
     /// What the source's own rules hide.

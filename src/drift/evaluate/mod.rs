@@ -137,7 +137,7 @@ impl<'a> Evaluator<'a> {
             for problem in &desired.problems {
                 if let Some(object) = &problem.object {
                     evaluator.broken.insert(object.clone(), (source, problem));
-                } else if evaluator.unread.is_none() {
+                } else if !desired.bounded && evaluator.unread.is_none() {
                     evaluator.unread = Some(format!(
                         "it may be declared in {}, of which not all could be read",
                         desired.name

@@ -99,6 +99,7 @@ fn kustomization(
             annotations: pairs(spec, "annotations"),
         },
         ignores,
+        bounded: !owned.is_empty(),
         owned,
         deployers: Vec::new(),
         object: Some(identity.clone()),
@@ -383,6 +384,8 @@ fn release(
         namespace: Some(namespace.into()),
         edits: Edits::default(),
         ignores,
+        // Since Helm 3.2 its objects name their release.
+        bounded: !owned.is_empty(),
         owned: owned.into_iter().collect(),
         deployers: Vec::new(),
         object: Some(identity.clone()),

@@ -63,6 +63,7 @@ where
         namespace: found.namespace,
         ignores: found.ignores,
         deployers: found.deployers,
+        bounded: found.bounded,
         ..Desired::default()
     };
     let mut revisions = Vec::new();

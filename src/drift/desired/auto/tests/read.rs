@@ -24,6 +24,7 @@ fn found(fetches: Vec<Fetch>) -> Found {
         edits: Edits::default(),
         ignores: Vec::new(),
         owned: vec![identity("/ConfigMap/shop/a"), identity("/ConfigMap/shop/z")],
+        bounded: true,
         deployers: Vec::new(),
         object: None,
     }
