@@ -83,7 +83,7 @@ fn what_is_pending_shows_no_value_that_a_rule_hides() {
     let report = pending(
         &live,
         &applied,
-        &map("hunter3", "hunter4", "y", ", new.token: hunter5"),
+        &map("hunter3", "hunter4", "z", ", new.token: hunter5"),
     );
     assert_eq!(
         fields_of(&report),
@@ -94,7 +94,7 @@ fn what_is_pending_shows_no_value_that_a_rule_hides() {
             (r#"data["new.token"]"#, true)
         ]
     );
-    assert_eq!(only(&report).fields[1].desired, Some(json!("y")));
+    assert_eq!(only(&report).fields[1].desired, Some(json!("z")));
 }
 
 #[test]
