@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench                                 all of it; exits 1 where a limit is missed
 //! cargo bench -- --report-only                exits 0 all the same
-//! cargo bench -- pipeline commit sidecar drift memory sync  some of it
+//! cargo bench -- pipeline commit sidecar owners drift memory sync  some of it
 //! ```
 //!
 //! A limit is relative to something that the same machine did a moment before (a bare parse, an
@@ -18,6 +18,7 @@
 mod commit;
 mod drift;
 mod memory;
+mod owners;
 mod pipeline;
 mod sidecar;
 #[path = "../support/mod.rs"]
@@ -32,10 +33,11 @@ use support::{Context as _, Failure, Result, Unavailable};
 
 type Section = fn(&mut Report) -> Result<(), Unavailable>;
 
-const SECTIONS: [(&str, Section); 6] = [
+const SECTIONS: [(&str, Section); 7] = [
     ("pipeline", pipeline::run),
     ("commit", commit::run),
     ("sidecar", sidecar::run),
+    ("owners", owners::run),
     ("drift", drift::run),
     ("memory", memory::run),
     ("sync", sync::run),

@@ -165,7 +165,7 @@ async fn fill(client: &kube::Client) -> Result<Vec<String>> {
 }
 
 /// An object without what the simulator added to it.
-fn as_asked(mut object: Value) -> Value {
+pub(crate) fn as_asked(mut object: Value) -> Value {
     let metadata = &object["metadata"];
     let metadata: Value = ["namespace", "name", "labels", "annotations"]
         .into_iter()
