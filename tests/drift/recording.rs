@@ -50,6 +50,12 @@ impl Recording {
             let log = recording.child.stderr()?;
             Ok(log.contains("the first sync is settled").then_some(()))
         })?;
+        // They are gathered beside it, and may come later on a busy machine.
+        wait_for("the facts", SOON, || {
+            recording.alive()?;
+            let sidecar = recording.tree(OWNERS)?;
+            Ok(sidecar.contains_key("facts/cluster.json").then_some(()))
+        })?;
         Ok(recording)
     }
 

@@ -16,13 +16,7 @@ use crate::object::ApiType;
 /// so that they differ in the version's name alone: group, kind, versions. From the published
 /// schemas of each (<https://github.com/kubernetes/kubernetes/tree/v1.36.3/api/openapi-spec/v3>); a
 /// test holds it against a server.
-pub const SAME_FORM: [(&str, &str, &[&str]); 12] = [
-    (ADMISSION, "MutatingAdmissionPolicy", &["v1", "v1beta1"]),
-    (
-        ADMISSION,
-        "MutatingAdmissionPolicyBinding",
-        &["v1", "v1beta1", "v1alpha1"],
-    ),
+pub const SAME_FORM: [(&str, &str, &[&str]); 10] = [
     (
         "certificates.k8s.io",
         "ClusterTrustBundle",
@@ -47,7 +41,6 @@ pub const SAME_FORM: [(&str, &str, &[&str]); 12] = [
     ),
 ];
 
-const ADMISSION: &str = "admissionregistration.k8s.io";
 const DEVICES: &str = "resource.k8s.io";
 
 /// An object that is desired in another version than it was recorded in.
