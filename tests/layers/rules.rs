@@ -109,6 +109,7 @@ const PURE: [&str; 37] = [
     "drift/evaluate",
     "drift/live/mod",
     "drift/ownership",
+    "drift/quantity",
     "drift/report",
     "drift/schema",
     "restore/plan",

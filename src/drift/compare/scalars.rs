@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Number, Value};
 use zeroize::Zeroizing;
 
+use super::super::quantity::Quantity;
 use super::super::schema::Kind;
 use super::duration::nanoseconds;
-use super::quantity::Quantity;
 
 /// As Go's decoder, which does not look at the bits behind the last byte.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

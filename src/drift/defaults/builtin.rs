@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::tables::Facts;
-use super::{others, pods, quantity, services, workloads};
+use super::{others, pods, services, workloads};
+use crate::drift::quantity;
 use crate::drift::schema::{Kind, Node};
 
 /// An object's fields.
