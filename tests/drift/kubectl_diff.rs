@@ -4,6 +4,7 @@
 //! so that it is silent there; the classes of disagreement are counted, and there is no other.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::bed::Bed;
 use crate::matrix::Mutation;
@@ -12,6 +13,9 @@ use crate::support::Result;
 use crate::support::plane::ADMIN;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// A call is about hundreds of objects.
+const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Which of its two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,7 +159,8 @@ fn ask(bed: &Bed<'_>, flavour: Flavour, batch: &[&Identity], said: &mut Said) ->
         .plane
         .kubectl_as(ADMIN)?
         .env("KUBECTL_EXTERNAL_DIFF", "diff -r -N -U1")
-        .args(["diff", "-f", "-"]);
+        .args(["diff", "-f", "-"])
+        .deadline(DEADLINE);
     if flavour == Flavour::Server {
         kubectl = kubectl.args(["--server-side", "--force-conflicts"]);
     }

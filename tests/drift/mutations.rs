@@ -123,7 +123,7 @@ pub(crate) fn every_change_is_found(plane: &ControlPlane) -> Outcome {
 }
 
 /// Where the time goes.
-struct Stopwatch {
+pub(crate) struct Stopwatch {
     last: Instant,
     laps: Vec<(&'static str, Duration)>,
 }
@@ -139,7 +139,7 @@ impl Default for Stopwatch {
 
 impl Stopwatch {
     /// What was done since the last lap is called so.
-    fn lap(&mut self, name: &'static str) {
+    pub(crate) fn lap(&mut self, name: &'static str) {
         let took = self.last.elapsed();
         self.last = Instant::now();
         match self.laps.iter_mut().find(|(known, _)| *known == name) {
@@ -148,7 +148,7 @@ impl Stopwatch {
         }
     }
 
-    fn print(&self) -> String {
+    pub(crate) fn print(&self) -> String {
         let laps = self.laps.iter();
         let laps: Vec<_> = laps
             .map(|(name, took)| format!("  {:7.1} s {name}", took.as_secs_f64()))

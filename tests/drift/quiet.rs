@@ -9,7 +9,7 @@ use crate::api::MERGE_PATCH;
 use crate::bed::{BED_SOURCE, Bed};
 use crate::kubectl_diff::{Flavour, Tally, Verdict};
 use crate::matrix::{self, Mutation};
-use crate::mutations;
+use crate::mutations::{self, Stopwatch};
 use crate::product::{self, Report};
 use crate::reencode::{self, Done};
 use crate::support::acid::How;
@@ -30,6 +30,7 @@ pub(crate) fn created(plane: &ControlPlane) -> Outcome {
 }
 
 fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
+    let mut watch = Stopwatch::default();
     let mut bed = match Bed::new(plane, how) {
         Ok(bed) => bed,
         Err(Unavailable::Missing(reason)) => return skipped("no false alarm", &reason),
@@ -42,7 +43,9 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
     in_sync(&product::live(&bed, &[])?, objects, "without controllers")?;
     plane.start_controller_manager()?;
     bed.settle()?;
+    watch.lap("the bed");
     in_sync(&product::live(&bed, &[])?, objects, "with controllers")?;
+    watch.lap("drift with controllers");
 
     let mut kubectl = Tally::default();
     let untouched: Vec<_> = bed
@@ -57,6 +60,7 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
     for flavour in [Flavour::Client, Flavour::Server] {
         unexplained.extend(kubectl.compare(&bed, flavour, &untouched)?);
     }
+    watch.lap("kubectl diff of what is untouched");
 
     let mut done = Done::default();
     let again = bed.home().join("again");
@@ -80,7 +84,9 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
     }
     in_sync(&product::live(&bed, &[])?, objects, "written again")?;
 
+    watch.lap("written again");
     let planted = plant(&bed, &mut rng)?;
+    watch.lap("planting");
     let report = product::live(&bed, &[])?;
     let wrong = mutations::compare(&planted, &report);
     if !wrong.is_empty() {
@@ -96,7 +102,9 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
     for flavour in [Flavour::Client, Flavour::Server] {
         unexplained.extend(kubectl.compare(&bed, flavour, &said)?);
     }
+    watch.lap("drift and kubectl diff of what is planted");
     crate::report(&kubectl.print());
+    crate::report(&watch.print());
     if !unexplained.is_empty() {
         return Err(Failure::new(unexplained.join("\n")).into());
     }
