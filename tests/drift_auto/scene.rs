@@ -414,8 +414,10 @@ fn namespaced(object: &mut Value, namespace: &str) {
 fn track(object: &mut Value, application: &str) {
     namespaced(object, application);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let version = text(&object["apiVersion"]);
+    let group = version.split_once('/').map_or("", |(group, _)| group);
     let id = format!(
-        "{application}:{}:{}/{}",
+        "{application}:{group}/{}:{}/{}",
         text(&object["kind"]),
         text(&object["metadata"]["namespace"]),
         text(&object["metadata"]["name"])
