@@ -17,6 +17,8 @@ pub const NAMESPACED: &str = "limited";
 
 const ARGO: &str = "argocd-controller";
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
+/// How long a busy machine may take.
+pub const SOON: Duration = Duration::from_secs(180);
 const IN_CLUSTER: &str = "https://kubernetes.default.svc";
 const CRDS: [&str; 3] = [
     "argo-cd/application-crd.yaml",
@@ -137,14 +139,18 @@ impl Scene {
         self.home.path()
     }
 
-    /// What the controllers say that they did.
+    /// What the controllers say that they did, of each the first object.
     fn report_status(&self, plane: &ControlPlane) -> Result<()> {
-        for name in ["platform", "shop"] {
+        let web = json!({"group": "apps", "version": "v1", "kind": "Deployment",
+            "namespace": "shop", "name": "web"});
+        let namespace = json!({"version": "v1", "kind": "Namespace", "name": "shop"});
+        for (name, resource) in [("platform", namespace), ("shop", web)] {
             let status = json!({
                 "sync": {"status": "OutOfSync", "revision": self.head, "comparedTo": {
                     "destination": {"server": IN_CLUSTER}, "source": {"repoURL": "x"}}},
                 "history": [{"id": 0, "deployedAt": "2026-01-01T00:00:00Z", "revision": self.applied}],
                 "sourceType": "Directory",
+                "resources": [resource],
             });
             // Argo CD's Application has no status subresource.
             patch_status(
@@ -160,13 +166,15 @@ impl Scene {
         let repository = ["gitrepositories", "fleet", "-n", "flux-system"];
         let status = ["--subresource=status"];
         patch_status(plane, &[&repository[..], &status].concat(), &artifact)?;
-        for (name, ids) in [
-            ("flux-system", &[][..]),
-            ("workers", &["workers_queue__ConfigMap"]),
+        for (name, id) in [
+            (
+                "flux-system",
+                "flux-system_fleet_source.toolkit.fluxcd.io_GitRepository",
+            ),
+            ("workers", "workers_queue__ConfigMap"),
         ] {
-            let entries: Vec<Value> = ids.iter().map(|id| json!({"id": id, "v": "v1"})).collect();
             let done = json!({"lastAppliedRevision": revision(&self.applied),
-                "inventory": {"entries": entries}});
+                "inventory": {"entries": [{"id": id, "v": "v1"}]}});
             let kustomization = ["kustomizations", name, "-n", "flux-system"];
             patch_status(plane, &[&kustomization[..], &status].concat(), &done)?;
         }
@@ -190,6 +198,7 @@ impl Scene {
                 .dir(self.home())
                 .env("HOME", self.home())
                 .env("KUBECONFIG", &kubeconfig)
+                .deadline(SOON)
                 .args(args)
                 .args(["--namespace", name])
                 .run()?
@@ -378,19 +387,17 @@ fn apply(
     }
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
     let kubectl = plane.kubectl_as(ADMIN)?;
+    // Validating asks for the schemas of everything that is served.
     let apply = kubectl.args([
         "apply",
         "--server-side",
+        "--validate=false",
         "--field-manager",
-        manager,
-        "-f",
-        "-",
     ]);
+    let apply = apply.args([manager, "-f", "-"]);
     let apply = apply.stdin(list.to_string());
     // A CRD's type answers 404 or 429 for moments after it is Established.
-    wait_for_success("kubectl apply", Duration::from_secs(60), || {
-        apply.run()?.success().map(drop)
-    })
+    wait_for_success("kubectl apply", SOON, || apply.run()?.success().map(drop))
 }
 
 fn namespaced(object: &mut Value, namespace: &str) {
@@ -407,8 +414,10 @@ fn namespaced(object: &mut Value, namespace: &str) {
 fn track(object: &mut Value, application: &str) {
     namespaced(object, application);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let version = text(&object["apiVersion"]);
+    let group = version.split_once('/').map_or("", |(group, _)| group);
     let id = format!(
-        "{application}:{}:{}/{}",
+        "{application}:{group}/{}:{}/{}",
         text(&object["kind"]),
         text(&object["metadata"]["namespace"]),
         text(&object["metadata"]["name"])
@@ -428,9 +437,7 @@ fn patch_status(plane: &ControlPlane, whom: &[&str], status: &Value) -> Result<(
     let patch = json!({"status": status}).to_string();
     let kubectl = plane.kubectl_as(ADMIN)?.arg("patch").args(whom);
     let patch = kubectl.args(["--type=merge", "-p", &patch]);
-    wait_for_success("the status", Duration::from_secs(60), || {
-        patch.run()?.success().map(drop)
-    })
+    wait_for_success("the status", SOON, || patch.run()?.success().map(drop))
 }
 
 const CHART: [(&str, &str); 6] = [

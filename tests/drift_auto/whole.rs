@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use libtest_mimic::Completion;
 use serde_json::{Value, json};
 
-use super::scene::{NAMESPACED, READER, Scene};
+use super::scene::{NAMESPACED, READER, SOON, Scene};
 use super::support::plane::ControlPlane;
 use super::support::program::Program;
 use super::support::suite::{Outcome, skipped};
@@ -83,7 +83,7 @@ struct Report {
 impl Report {
     /// Runs `drift`, with these arguments and JSON for the report.
     fn of(scene: &Scene, program: Program) -> Result<Self> {
-        let finished = program.run()?;
+        let finished = program.deadline(SOON).run()?;
         let Some(code @ (0 | 1 | 3)) = finished.code else {
             finished.success()?;
             return Err(Failure::new("no exit code"));
@@ -233,6 +233,7 @@ fn mirror(plane: &ControlPlane, scene: &Scene, live: &Report) -> Result<()> {
     Program::strandline(scene.home())
         .args(["snapshot", "--repository", "mirror.git", "--kubeconfig"])
         .arg(plane.kubeconfig(READER)?)
+        .deadline(SOON)
         .run()?
         .success()?;
     let program = Program::strandline(scene.home())

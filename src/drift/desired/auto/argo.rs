@@ -346,7 +346,10 @@ fn one(
     }
     if text(source, &["repoURL"]).starts_with("oci://") && kind != Some(Kind::Helm) {
         // https://argo-cd.readthedocs.io/en/stable/user-guide/oci/
-        return Fetch::Unknown("OCI artifacts are not fetched".to_owned());
+        return Fetch::Unknown(format!(
+            "OCI artifacts are not fetched; give what 'argocd app manifests {}' prints as a source",
+            qualified(identity)
+        ));
     }
     let git = git(source, revision);
     match kind {
@@ -359,8 +362,10 @@ fn one(
                 Fetch::Kustomize(git)
             } else {
                 Fetch::Unknown(format!(
-                    "the Application changes its kustomization by {}, which is not supported",
-                    options.join(", ")
+                    "the Application changes its kustomization by {}, which is not followed here; give \
+                     what 'argocd app manifests {}' prints as a source",
+                    options.join(", "),
+                    qualified(identity)
                 ))
             }
         }

@@ -163,7 +163,8 @@ fn fetch(identity: &Identity, spec: &Value, reported: &Value, live: &Live) -> (S
     let unknown = |reason: String| (shown.clone(), Fetch::Unknown(reason));
     if kind != "GitRepository" {
         return unknown(format!(
-            "{shown}: OCI artifacts and buckets are not fetched yet"
+            "{shown}: OCI artifacts and buckets are not fetched; pull it (flux pull artifact) and \
+             give the folder as a source"
         ));
     }
     let repository = Identity {
@@ -202,12 +203,15 @@ fn fetch(identity: &Identity, spec: &Value, reported: &Value, live: &Live) -> (S
         .collect();
     let fetch = if !used.is_empty() {
         Fetch::Unknown(format!(
-            "spec.{} of the Kustomization changes manifests, which is not followed here",
-            used.join(", spec.")
+            "spec.{} of the Kustomization changes manifests, which is not followed here; give what \
+             'flux build kustomization {}' prints as a source",
+            used.join(", spec."),
+            identity.name
         ))
     } else if !of_source.is_empty() {
         Fetch::Unknown(format!(
-            "spec.{} of {shown} changes what the repository holds, which is not followed here",
+            "spec.{} of {shown} changes what the repository holds, which is not followed here; give a \
+             folder of what is left as a source",
             of_source.join(", spec.")
         ))
     } else {

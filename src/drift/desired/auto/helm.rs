@@ -446,20 +446,18 @@ fn not_known(live: &Live, reason: &str, auto: &mut Auto) {
     let mut namespaces = BTreeSet::new();
     let (mut owned, mut besides) = (Vec::new(), Vec::new());
     for (identity, object) in &live.objects {
+        let release = release_of(object);
+        namespaces.extend(release.map(|(namespace, _)| namespace));
         if others.contains(identity) {
             continue;
         }
-        if let Some((namespace, name)) = release_of(object) {
+        if let Some((namespace, name)) = release {
             names.insert(format!("{namespace}/{name}"));
-            namespaces.insert(namespace);
             owned.push(identity.clone());
         } else if wrote(object) {
             // What hooks make, and the definitions in `crds/`, do not name their release.
             besides.push(identity);
         }
-    }
-    if names.is_empty() {
-        return;
     }
     let created = namespaces
         .iter()
@@ -468,12 +466,18 @@ fn not_known(live: &Live, reason: &str, auto: &mut Auto) {
     let is_release = |of: &Identity| &*of.kind == "Namespace" && namespaces.contains(&*of.name);
     let besides = besides.into_iter().filter(|of| !is_release(of)).cloned();
     owned.extend(besides);
-    let shown = listed(names.iter().map(String::as_str));
+    if owned.is_empty() {
+        return;
+    }
+    let shown = match names.len() {
+        0 => String::new(),
+        _ => format!(" ({})", listed(names.iter().map(String::as_str))),
+    };
     auto.found.push(Found {
         name: "helm".to_owned(),
         kind: "helm-release",
         location: "Helm releases".to_owned(),
-        fetches: vec![Fetch::Unknown(format!("{reason} ({shown})"))],
+        fetches: vec![Fetch::Unknown(format!("{reason}{shown}"))],
         namespace: None,
         edits: Edits::default(),
         ignores: Vec::new(),

@@ -83,8 +83,8 @@ where
                 continue;
             }
             Fetch::Helm(_) => {
-                let reason = "Argo CD renders a Helm chart, which is not followed here; render it \
-                              with 'helm template' and give the output as a source";
+                let reason = "Argo CD renders a Helm chart, which is not followed here; give what \
+                              'argocd app manifests' prints as a source";
                 desired.problems.push(problem(reason.to_owned()));
                 continue;
             }

@@ -250,6 +250,12 @@ fn from_a_mirror_one_source_says_that_releases_are_not_recorded() {
         "{reason}"
     );
     assert!(reason.ends_with("(shop/web)"), "{reason}");
+    // What a release of Flux's brought besides is Helm's, too.
+    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+               metadata: {name: a.b}\nmanager: helm-controller\n";
+    let auto = super::super::find(&live(crd), &Releases::NotRecorded);
+    let definition = identity("apiextensions.k8s.io/CustomResourceDefinition//a.b");
+    assert_eq!(only(&auto).owned, [definition]);
     // Where nothing was installed with Helm, nothing is missing.
     let none = INSTALLED.split("---").nth(1).expect("two documents");
     assert!(
