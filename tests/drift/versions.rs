@@ -147,18 +147,20 @@ pub(crate) fn each_version_is_judged_in_itself(plane: &ControlPlane) -> Outcome 
             "version v1beta1 of PodDisruptionBudget is not served",
         )?;
     }
+    both(&seen, &mirror)
+}
+
+/// The cluster beside its mirror, which nobody can ask for another version or a status.
+fn both(seen: &Report, mirror: &Report) -> Outcome {
     // What the server says of one is what is made of the other.
     for name in ["HorizontalPodAutoscaler changed", "Widget changed"] {
-        assert_eq!(
-            whole(&seen, name)?["fields"],
-            whole(&mirror, name)?["fields"]
-        );
+        assert_eq!(whole(seen, name)?["fields"], whole(mirror, name)?["fields"]);
     }
-    says(&seen, "Gadget away", "cannot be read in version v1beta1")?;
-    says(&mirror, "Gadget away", "only the server converts")?;
-    judged(&seen, "InSync", &["ResourceClaimTemplate claims"])?;
+    says(seen, "Gadget away", "cannot be read in version v1beta1")?;
+    says(mirror, "Gadget away", "only the server converts")?;
+    judged(seen, "InSync", &["ResourceClaimTemplate claims"])?;
     says(
-        &mirror,
+        mirror,
         "ResourceClaimTemplate claims",
         "only the server converts",
     )?;
@@ -166,19 +168,15 @@ pub(crate) fn each_version_is_judged_in_itself(plane: &ControlPlane) -> Outcome 
         "HorizontalPodAutoscaler same",
         "HorizontalPodAutoscaler default",
     ];
-    judged(&mirror, "InSync", &rest)?;
-    judged(&mirror, "InSync", &["Widget same", "DeviceClass devices"])?;
+    judged(mirror, "InSync", &rest)?;
+    judged(mirror, "InSync", &["Widget same", "DeviceClass devices"])?;
 
     // Nobody rolls out Pods here, so that what asks for some is on its way for ever.
     let marks = |report: &Report, name: &str| whole(report, name).map(|o| o["marks"].clone());
-    judged(
-        &seen,
-        "Modified",
-        &["Deployment rolling", "Deployment done"],
-    )?;
-    assert_eq!(marks(&seen, "Deployment rolling")?, json!(["rolling out"]));
-    assert_eq!(marks(&seen, "Deployment done")?, json!([]));
-    assert_eq!(marks(&mirror, "Deployment rolling")?, json!([]));
+    judged(seen, "Modified", &["Deployment rolling", "Deployment done"])?;
+    assert_eq!(marks(seen, "Deployment rolling")?, json!(["rolling out"]));
+    assert_eq!(marks(seen, "Deployment done")?, json!([]));
+    assert_eq!(marks(mirror, "Deployment rolling")?, json!([]));
     Ok(Completion::Completed)
 }
 

@@ -12,6 +12,9 @@ use crate::drift::live::Coverage;
 /// <https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/>
 const TRACKING: &str = "argocd.argoproj.io/tracking-id";
 
+/// Reads who an object says that it was deployed by: a namespace, if that is known, and a name.
+type Mark = fn(&Identity, &LiveObject) -> Option<(Option<String>, String)>;
+
 /// A kind of objects that deploy others.
 struct Deployer {
     /// Name of the source that stands for those that cannot be asked, and its kind.
@@ -20,8 +23,7 @@ struct Deployer {
     kind: &'static str,
     /// What they are called.
     shown: &'static str,
-    /// Who an object says that it was deployed by: a namespace, if that is known, and a name.
-    of: fn(&Identity, &LiveObject) -> Option<(Option<String>, String)>,
+    of: Mark,
 }
 
 const DEPLOYERS: [Deployer; 3] = [

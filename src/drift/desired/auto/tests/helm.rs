@@ -107,7 +107,10 @@ fn a_namespace_that_helm_made_for_its_release_is_not_extra() {
             .collect::<Vec<_>>()
     };
     let expected = ["Helm, --create-namespace shop: /Namespace/(any)/shop Extra"];
-    assert_eq!(of_shop(&find(namespaces, &[release.clone()])), expected);
+    assert_eq!(
+        of_shop(&find(namespaces, std::slice::from_ref(&release))),
+        expected
+    );
     let by_hand = namespaces.replace("manager: helm", "manager: kubectl-create");
     assert!(of_shop(&find(&by_hand, &[release])).is_empty());
     let mirror = super::super::find(
