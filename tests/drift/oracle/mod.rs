@@ -248,8 +248,8 @@ impl Walk<'_> {
             (Some(_), Some(_)) => self.changed(),
             // A zero that was stored is that of a pointer, which the server keeps:
             // `automountServiceAccountToken: false`.
-            (Some(desired), None) if !node.custom && is_zero(desired) && sides.before.is_none() => {
-            }
+            (Some(desired), None)
+                if !node.custom && is_zero(desired) && !sides.before.is_some_and(is_zero) => {}
             (Some(_), None) => self.removed(),
             (None, Some(_)) => self.live_only(),
             (None, None) => {}
