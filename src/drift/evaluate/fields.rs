@@ -11,7 +11,7 @@ use super::super::live::LiveObject;
 use super::super::ownership::{ObjectFacts, judge_in};
 use super::super::report::{FieldClass, FieldReport, ObjectClass, Severity};
 use super::desired_side::Filtered;
-use super::{Evaluator, Judged, Place, class_of, group_version};
+use super::{Evaluator, Judged, Place, class_of, forms, group_version};
 use crate::filter::{FieldPath, Segment};
 use crate::object::Step;
 use crate::owners::{Mask, MaskKind};
@@ -41,17 +41,24 @@ impl SecretPlaces<'_> {
 impl Evaluator<'_> {
     pub(super) fn compared(&self, identity: &Identity, place: Place, live: &LiveObject) -> Judged {
         let manifest = self.manifest(place);
-        if let Some(reason) = self.other_version(identity, manifest, live) {
+        let converted = forms::converted(&manifest.value, &live.version);
+        if converted.is_none()
+            && let Some(reason) = self.other_version(identity, manifest, live)
+        {
             return self.unknown(identity, Some(place), Some(live), reason);
         }
-        let filtered = match self.filtered(identity, &manifest.value) {
+        let value = converted.as_ref().unwrap_or(&manifest.value);
+        let mut filtered = match self.filtered(identity, value) {
             Some(Ok(filtered)) => filtered,
             // It is live and recorded: only the live object tells that its rule does not hold.
             Some(Err(_)) | None => Filtered {
-                value: manifest.value.clone(),
+                value: value.clone(),
                 masks: Vec::new(),
             },
         };
+        if live.shape.has_last_applied {
+            forms::without_pruned_nulls(&mut filtered.value, Some(&live.value));
+        }
         let mut judged = Judged {
             report: self.report_of(identity, Some(place), Some(live), ObjectClass::InSync),
             ignored_by: Vec::new(),

@@ -6,6 +6,7 @@
 mod desired_side;
 mod extra;
 mod fields;
+mod forms;
 mod standing;
 mod tally;
 #[cfg(test)]
