@@ -12,7 +12,7 @@ use super::super::live::LiveObject;
 use super::super::ownership::{ObjectFacts, judge_in};
 use super::super::report::{FieldClass, FieldReport, ObjectClass, Severity};
 use super::desired_side::Filtered;
-use super::{Evaluator, Judged, Place, class_of};
+use super::{Evaluator, Judged, Place, class_of, nulls};
 use crate::filter::{FieldPath, Segment};
 use crate::object::Step;
 use crate::owners::{Mask, MaskKind};
@@ -60,7 +60,10 @@ impl Evaluator<'_> {
             }
             Err(reason) => return self.unknown(identity, Some(place), Some(live), reason),
         };
-        let filtered = self.comparable(identity, manifest);
+        let mut filtered = self.comparable(identity, manifest);
+        if live.shape.has_last_applied {
+            nulls::without_pruned(&mut filtered.value, Some(&live.value));
+        }
         let mut judged = Judged {
             report: self.report_of(identity, Some(place), Some(live), ObjectClass::InSync),
             ignored_by: Vec::new(),

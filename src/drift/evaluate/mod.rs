@@ -7,6 +7,7 @@ mod autoscaler;
 mod desired_side;
 mod extra;
 mod fields;
+mod nulls;
 mod rollout;
 mod standing;
 mod tally;

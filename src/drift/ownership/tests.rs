@@ -446,6 +446,13 @@ fn known_places_are_no_finding_unless_a_person_wrote_them() {
         group: Some(""),
         kind: Some("PersistentVolumeClaim"),
     };
+    let job = ObjectFacts {
+        group: Some("batch"),
+        kind: Some("Job"),
+    };
+    let label = r#"metadata.labels["job-name"]"#;
+    assert_eq!(verdict(job, label, &unowned), "");
+    assert_eq!(verdict(claim, label, &unowned), "Added");
     let finalizer = r#"metadata.finalizers[="kubernetes.io/pvc-protection"]"#;
     assert_eq!(verdict(claim, finalizer, &unowned), "");
     let finalizer = r#"metadata.finalizers[="finalizers.fluxcd.io"]"#;
