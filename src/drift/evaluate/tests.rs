@@ -378,6 +378,32 @@ fn what_is_live_and_nobodys_is_extra_but_what_the_cluster_makes_is_not() {
         "{:?}",
         unsure.incomplete
     );
+    assert_eq!(unsure.incomplete.len(), 3, "{:?}", unsure.incomplete);
+    // Of many it is said once.
+    let many: Vec<Value> = (0..5)
+        .map(|at| {
+            let mut object = config_map(&json!({}));
+            object["metadata"]["name"] = format!("web-{at}").into();
+            object
+        })
+        .collect();
+    let mut broken = source("git", "");
+    broken.problems.push(Problem {
+        file: None,
+        line: None,
+        reason: "not YAML".into(),
+        object: None,
+    });
+    let unsure = report(&self::live(&many), &[broken]);
+    assert_eq!(unsure.summary.unknown, 6);
+    assert_eq!(
+        unsure.incomplete,
+        [
+            "git: not YAML",
+            "5 objects (shop/ConfigMap web-0, shop/ConfigMap web-1, shop/ConfigMap web-2, …): it \
+             may be declared in git, of which not all could be read"
+        ]
+    );
     // In one namespace, nothing is said of what lies in none.
     let asked = Asked {
         namespaces: vec!["shop".into()],

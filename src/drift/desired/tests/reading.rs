@@ -147,6 +147,14 @@ fn lists_in_lists_end_somewhere() {
 }
 
 #[test]
+fn a_name_that_is_no_text_says_how_it_becomes_one() {
+    let read = read_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n");
+    let told = lines(&read.problems);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("as YAML 1.1 reads `y`"), "{told:?}");
+}
+
+#[test]
 fn what_is_no_object_is_left_out_and_what_looks_like_one_is_not() {
     let read = read_text(
         "replicas: 3\n---\n- a\n---\ntext\n---\napiVersion: v2\nname: chart\nversion: 1.0.0\n---\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: local, annotations: {config.kubernetes.io/local-config: 'true'}}\n---\nkind: DaemonSet\n---\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nmetadata: {name: a}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {}\n---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps}\n",
