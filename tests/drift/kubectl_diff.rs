@@ -6,20 +6,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::bed::Bed;
 use crate::matrix::Mutation;
 use crate::oracle::{Class, Finding, Identity};
-use crate::support::Result;
-use crate::support::plane::ADMIN;
+use crate::support::plane::{ADMIN, ControlPlane};
+use crate::support::{Failure, Result};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// A call is about hundreds of objects.
 const DEADLINE: Duration = Duration::from_secs(300);
 
+/// So many objects that one refusal costs little, and the start of kubectl too.
+const AT_ONCE: usize = 48;
+
 /// Which of its two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Flavour {
+enum Flavour {
     Client,
     Server,
 }
@@ -50,17 +55,32 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Asks kubectl about the objects and explains each disagreement; what nothing explains
-    /// is returned.
+    /// Asks kubectl about the objects in both ways, and explains each disagreement; what nothing
+    /// explains is returned.
     pub(crate) fn compare(
         &mut self,
         bed: &Bed<'_>,
-        flavour: Flavour,
         verdicts: &[Verdict<'_>],
     ) -> Result<Vec<String>> {
-        let mut said = Said::default();
-        let ids: Vec<&Identity> = verdicts.iter().map(|verdict| verdict.id).collect();
-        ask(bed, flavour, &ids, &mut said)?;
+        let asked: Vec<Asked> = verdicts.iter().map(|ours| Asked::new(bed, ours)).collect();
+        let plane = bed.plane;
+        let (client, server) = std::thread::scope(|scope| {
+            let client = scope.spawn(|| Said::of(plane, Flavour::Client, &asked));
+            let server = Said::of(plane, Flavour::Server, &asked);
+            (client.join(), server)
+        });
+        let client = client.map_err(|_| Failure::new("a thread failed"))??;
+        let mut unexplained = self.explain_all(Flavour::Client, verdicts, &client);
+        unexplained.extend(self.explain_all(Flavour::Server, verdicts, &server?));
+        Ok(unexplained)
+    }
+
+    fn explain_all(
+        &mut self,
+        flavour: Flavour,
+        verdicts: &[Verdict<'_>],
+        said: &Said,
+    ) -> Vec<String> {
         let mut unexplained = Vec::new();
         for ours in verdicts {
             let name = file_name(ours.id);
@@ -85,7 +105,7 @@ impl Tally {
                 ours.id.kind, ours.id.name, ours.how, ours.expected
             ));
         }
-        Ok(unexplained)
+        unexplained
     }
 
     pub(crate) fn print(&self) -> String {
@@ -146,38 +166,58 @@ struct Said {
     refused: BTreeMap<String, String>,
 }
 
-/// Asks about all at once, and by halves where that fails: one refusal ends the whole call.
-fn ask(bed: &Bed<'_>, flavour: Flavour, batch: &[&Identity], said: &mut Said) -> Result<()> {
-    let mut text = String::new();
-    for id in batch {
-        if let Some(desired) = bed.desired_of(id) {
-            text.push_str(&desired.to_string());
-            text.push_str("\n---\n");
+/// An object that kubectl is asked about.
+struct Asked {
+    file_name: String,
+    manifest: String,
+}
+
+impl Asked {
+    fn new(bed: &Bed<'_>, ours: &Verdict<'_>) -> Self {
+        let manifest = bed.desired_of(ours.id).map(Value::to_string);
+        Self {
+            file_name: file_name(ours.id),
+            manifest: manifest.unwrap_or_default(),
         }
     }
-    let mut kubectl = bed
-        .plane
-        .kubectl_as(ADMIN)?
-        .env("KUBECTL_EXTERNAL_DIFF", "diff -r -N -U1")
-        .args(["diff", "-f", "-"])
-        .deadline(DEADLINE);
-    if flavour == Flavour::Server {
-        kubectl = kubectl.args(["--server-side", "--force-conflicts"]);
-    }
-    let finished = kubectl.stdin(text).run()?;
-    match (finished.code, batch) {
-        (Some(0 | 1), _) => said.differing.extend(differing(&finished.stdout)),
-        (_, [one]) => {
-            let name = file_name(one);
-            said.refused.insert(name, finished.stderr);
+}
+
+impl Said {
+    fn of(plane: &ControlPlane, flavour: Flavour, asked: &[Asked]) -> Result<Self> {
+        let mut said = Self::default();
+        for some in asked.chunks(AT_ONCE) {
+            said.ask(plane, flavour, some)?;
         }
-        _ => {
-            let (one, other) = batch.split_at(batch.len() / 2);
-            ask(bed, flavour, one, said)?;
-            ask(bed, flavour, other, said)?;
-        }
+        Ok(said)
     }
-    Ok(())
+
+    /// Asks about all at once, and by halves where that fails: one refusal ends the whole call.
+    fn ask(&mut self, plane: &ControlPlane, flavour: Flavour, batch: &[Asked]) -> Result<()> {
+        let manifests = batch.iter().map(|one| one.manifest.as_str());
+        let text = manifests.collect::<Vec<_>>().join("\n---\n");
+        let mut kubectl = plane
+            .kubectl_as(ADMIN)?
+            .env("KUBECTL_EXTERNAL_DIFF", "diff -r -N -U1")
+            .args(["diff", "-f", "-"])
+            .deadline(DEADLINE);
+        if flavour == Flavour::Server {
+            kubectl = kubectl.args(["--server-side", "--force-conflicts"]);
+        }
+        let finished = kubectl.stdin(text).run()?;
+        match (finished.code, batch) {
+            (Some(0 | 1), _) => self.differing.extend(differing(&finished.stdout)),
+            (_, [one]) => {
+                let name = one.file_name.clone();
+                self.refused.insert(name, finished.stderr);
+            }
+            _ => {
+                let (one, other) = batch.split_at(batch.len() / 2);
+                self.ask(plane, flavour, one)?;
+                self.ask(plane, flavour, other)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The files of a unified diff that differ in more than the server's counter.

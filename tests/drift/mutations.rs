@@ -9,7 +9,7 @@ use libtest_mimic::Completion;
 
 use crate::bed::Bed;
 use crate::custom;
-use crate::kubectl_diff::{Flavour, Tally, Verdict};
+use crate::kubectl_diff::{Tally, Verdict};
 use crate::matrix::table::Exceptions;
 use crate::matrix::{self, Matrix, Mutation, reset};
 use crate::oracle::{Class, Finding, Identity};
@@ -85,9 +85,7 @@ pub(crate) fn every_change_is_found(plane: &ControlPlane) -> Outcome {
             }
         }
         let said: Vec<_> = batch.iter().map(Verdict::of).collect();
-        for flavour in [Flavour::Client, Flavour::Server] {
-            wrong.extend(verdicts.compare(&bed, flavour, &said)?);
-        }
+        wrong.extend(verdicts.compare(&bed, &said)?);
         watch.lap("kubectl diff");
         reset(&bed, &batch)?;
         let paths = batch.iter().map(|mutation| path(&bed, &mutation.id));

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::api::MERGE_PATCH;
 use crate::bed::{BED_SOURCE, Bed};
-use crate::kubectl_diff::{Flavour, Tally, Verdict};
+use crate::kubectl_diff::{Tally, Verdict};
 use crate::matrix::{self, Mutation};
 use crate::mutations::{self, Stopwatch};
 use crate::product::{self, Report};
@@ -56,10 +56,7 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
             how: "untouched",
         })
         .collect();
-    let mut unexplained = Vec::new();
-    for flavour in [Flavour::Client, Flavour::Server] {
-        unexplained.extend(kubectl.compare(&bed, flavour, &untouched)?);
-    }
+    let mut unexplained = kubectl.compare(&bed, &untouched)?;
     watch.lap("kubectl diff of what is untouched");
 
     let mut done = Done::default();
@@ -99,9 +96,7 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
         planted.len()
     ));
     let said: Vec<_> = planted.iter().map(Verdict::of).collect();
-    for flavour in [Flavour::Client, Flavour::Server] {
-        unexplained.extend(kubectl.compare(&bed, flavour, &said)?);
-    }
+    unexplained.extend(kubectl.compare(&bed, &said)?);
     watch.lap("drift and kubectl diff of what is planted");
     crate::report(&kubectl.print());
     crate::report(&watch.print());

@@ -14,8 +14,6 @@ mod watch;
 use std::fs;
 use std::sync::Arc;
 
-use tracing::info;
-
 use self::sources::DesiredSide;
 use super::output::Output;
 use super::rules::Ruling;
@@ -123,7 +121,10 @@ impl Run {
         let report = self.compare(output).await?;
         match self.settings.settle {
             Some(settle) if print::exit_code(&report, &self.settings.fail_on) == Exit::Drift => {
-                info!(?settle, "drift was found: it is looked at again");
+                let seconds = settle.as_secs();
+                output.note(&format!(
+                    "drift was found: it is looked at again in {seconds} s"
+                ));
                 tokio::time::sleep(settle).await;
                 self.compare(output).await
             }
