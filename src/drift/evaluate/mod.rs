@@ -204,10 +204,7 @@ impl<'a> Evaluator<'a> {
 
     /// Judges one object as [`judge`](Self::judge) does, and keeps nothing of it parsed.
     pub fn judge_opened(&self, identity: &Identity, live: Option<&LiveObject>) -> Option<Judged> {
-        let opened = live.map(|live| LiveObject {
-            value: live.value.opened(),
-            ..live.clone()
-        });
+        let opened = live.map(LiveObject::opened);
         self.judge(identity, opened.as_ref())
     }
 

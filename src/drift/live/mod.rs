@@ -38,6 +38,17 @@ pub struct LiveObject {
     pub path: Box<str>,
 }
 
+impl LiveObject {
+    /// The same object, whose parsed content is forgotten with what this returns.
+    #[must_use]
+    pub fn opened(&self) -> Self {
+        Self {
+            value: self.value.opened(),
+            ..self.clone()
+        }
+    }
+}
+
 /// A kind that the server serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedKind {
