@@ -8,11 +8,10 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use strandline::mirror::{Author, BlobId, Commit, Mirror, MirrorOptions, Store as _};
-use strandline::object::Prefix;
+use strandline::mirror::{BlobId, Commit, Mirror, Store as _};
 
 use crate::support::{Context as _, Failure, Result, Unavailable};
-use crate::{Report, folder, median, milliseconds, timed};
+use crate::{Report, folder, median, milliseconds, open_mirror, timed};
 
 const NAMESPACES: usize = 100;
 const TYPES: usize = 20;
@@ -30,16 +29,7 @@ const FSYNCS_PER_ROUND: usize = 3;
 pub(crate) fn run(report: &mut Report) -> Result<(), Unavailable> {
     let folder = folder()?;
     let path = folder.path().join("mirror.git");
-    let options = MirrorOptions {
-        path: path.clone(),
-        branch: "main".to_owned(),
-        prefix: Prefix::new("").context("the prefix")?,
-        author: Author {
-            name: "Bench".to_owned(),
-            email: "bench@example.invalid".to_owned(),
-        },
-    };
-    let mut mirror = Mirror::open(options).context("the mirror")?;
+    let mut mirror = open_mirror(&path)?;
     let (filled, ()) = timed(|| commit(&mut mirror, &files(FILES, 0)))?;
     Report::note(&format!(
         "commit: the first one, of {FILES} files of {FILE_BYTES} bytes, took {:.1} s",

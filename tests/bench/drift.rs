@@ -18,10 +18,8 @@ use strandline::drift::live::{ClusterFacts, Facts, KindFact, RecordedFile, assem
 use strandline::drift::report::LiveInfo;
 use strandline::drift::schema::{Schemas, from_openapi};
 use strandline::filter::{Autoscaled, DigestKey, Rules, Selection, TypePlan};
-use strandline::mirror::{
-    Author, BlobId, Commit, Mirror, MirrorOptions, SidecarBlobs, SidecarChanges, Store as _,
-};
-use strandline::object::{ApiType, Prefix, RawObject};
+use strandline::mirror::{BlobId, Commit, SidecarBlobs, SidecarChanges, Store as _};
+use strandline::object::{ApiType, RawObject};
 use strandline::owners::Deployers;
 use strandline::record::{Content, Pipeline};
 use strandline::simulator::load::Load;
@@ -30,7 +28,7 @@ use strandline::simulator::{Simulator, SimulatorOptions};
 use crate::support::plane::{ControlPlane, Options};
 use crate::support::program::Program;
 use crate::support::{Context as _, Failure, Result, Unavailable};
-use crate::{Report, folder, median, memory, milliseconds, runtime, subfolder};
+use crate::{Report, folder, median, memory, milliseconds, open_mirror, runtime, subfolder};
 
 const OBJECTS: usize = 20_000;
 /// All that the load has of built-in ones.
@@ -234,16 +232,7 @@ fn facts(
 }
 
 fn write_mirror(path: &Path, objects: &[Object], facts: &BTreeMap<String, Vec<u8>>) -> Result<()> {
-    let mut mirror = Mirror::open(MirrorOptions {
-        path: path.to_owned(),
-        branch: "main".to_owned(),
-        prefix: Prefix::new("").context("the prefix")?,
-        author: Author {
-            name: "Bench".to_owned(),
-            email: "bench@example.invalid".to_owned(),
-        },
-    })
-    .context("the mirror")?;
+    let mut mirror = open_mirror(path)?;
     let mut commit = Commit::default();
     let mut side = SidecarChanges {
         facts: facts

@@ -29,6 +29,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use strandline::mirror::{Author, Mirror, MirrorOptions};
+use strandline::object::Prefix;
 use support::{Context as _, Failure, Result, Unavailable};
 
 type Section = fn(&mut Report) -> Result<(), Unavailable>;
@@ -107,6 +109,20 @@ fn run(args: &[String]) -> Result<bool> {
         }
     }
     Ok(report.missed == 0 || report_only)
+}
+
+/// A mirror of branch `main`, made where there is none.
+fn open_mirror(path: &Path) -> Result<Mirror> {
+    Mirror::open(MirrorOptions {
+        path: path.to_owned(),
+        branch: "main".to_owned(),
+        prefix: Prefix::new("").context("the prefix")?,
+        author: Author {
+            name: "Bench".to_owned(),
+            email: "bench@example.invalid".to_owned(),
+        },
+    })
+    .context("the mirror")
 }
 
 /// A folder on the disk that the build lies on: a temporary one may lie in memory, where fsync

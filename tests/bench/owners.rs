@@ -12,10 +12,8 @@ use serde_json::{Value, json};
 use strandline::canonical;
 use strandline::cluster::WatchEvent;
 use strandline::filter::{Autoscaled, Context, DigestKey, Rules, TypePlan, TypeRules, Verdict};
-use strandline::mirror::{
-    Author, BlobId, Commit, Mirror, MirrorOptions, SidecarBlobs, SidecarChanges, Store as _,
-};
-use strandline::object::{ApiType, Prefix};
+use strandline::mirror::{BlobId, Commit, Mirror, SidecarBlobs, SidecarChanges, Store as _};
+use strandline::object::ApiType;
 use strandline::record::{Content, Pipeline};
 use strandline::simulator::load::Load;
 use strandline::simulator::{Simulator, SimulatorOptions};
@@ -24,7 +22,7 @@ use crate::support::acid::{Acid, How};
 use crate::support::plane::{ControlPlane, Options};
 use crate::support::{Context as _, Failure, Result, Unavailable};
 use crate::sync::as_asked;
-use crate::{Report, folder, median, runtime, subfolder};
+use crate::{Report, folder, median, open_mirror, runtime, subfolder};
 
 /// Generated objects that are applied in either way, over the load's types that a real server takes.
 const GENERATED: usize = 120;
@@ -62,16 +60,7 @@ pub(crate) fn run(report: &mut Report) -> Result<(), Unavailable> {
     let mut sync = |with: bool| {
         number += 1;
         let home = subfolder(folder.path(), &number.to_string())?;
-        let mirror = MirrorOptions {
-            path: home.join("mirror.git"),
-            branch: "main".to_owned(),
-            prefix: Prefix::new("").context("the prefix")?,
-            author: Author {
-                name: "Bench".to_owned(),
-                email: "bench@example.invalid".to_owned(),
-            },
-        };
-        let mirror = Mirror::open(mirror).context("the mirror")?;
+        let mirror = open_mirror(&home.join("mirror.git"))?;
         let cost = first_sync(&events, &key, mirror, with)?;
         std::fs::remove_dir_all(&home).context(home.display())?;
         Ok::<_, Failure>(cost)

@@ -5,13 +5,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use strandline::mirror::{
-    Author, BlobId, Commit, Mirror, MirrorOptions, SIDECAR_REFS, Sidecar, SidecarBlobs,
-    SidecarChanges, SnapshotOptions, Store as _,
+    BlobId, Commit, Mirror, SIDECAR_REFS, Sidecar, SidecarBlobs, SidecarChanges, SnapshotOptions,
+    Store as _,
 };
 use strandline::object::Prefix;
 
 use crate::support::{Context as _, Failure, Result, Unavailable};
-use crate::{Report, folder, milliseconds, timed};
+use crate::{Report, folder, milliseconds, open_mirror, timed};
 
 const OBJECTS: usize = 100_000;
 /// Kinds of objects, deployers and their habits: so many shapes are distinct.
@@ -30,16 +30,7 @@ pub(crate) fn run(report: &mut Report) -> Result<(), Unavailable> {
     for (objects, limited) in [(READ, false), (OBJECTS, true)] {
         let folder = folder()?;
         let path = folder.path().join("mirror.git");
-        let options = MirrorOptions {
-            path: path.clone(),
-            branch: "main".to_owned(),
-            prefix: Prefix::new("").context("the prefix")?,
-            author: Author {
-                name: "Bench".to_owned(),
-                email: "bench@example.invalid".to_owned(),
-            },
-        };
-        let mut mirror = Mirror::open(options).context("the mirror")?;
+        let mut mirror = open_mirror(&path)?;
         // A branch of one file: the pack of the commit after it is the sidecar's alone.
         let file = b"a: 1\n";
         mirror

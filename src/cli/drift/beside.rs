@@ -61,13 +61,7 @@ async fn add(
     live: &mut Live,
 ) -> Result<(), String> {
     let version = served.versions.first().cloned().unwrap_or_default();
-    let api_type = Arc::new(ApiType {
-        group: served.group.clone(),
-        version: version.clone(),
-        resource: served.resource.clone(),
-        kind: served.kind.clone(),
-        namespaced: served.namespaced,
-    });
+    let api_type = Arc::new(served.api_type(&version));
     let selectors = Selectors {
         label: None,
         field: field.map(str::to_owned),

@@ -2,6 +2,7 @@
 //! are those of its mirror.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,14 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
 /// Everything is one commit, into memory.
 const MOST: usize = usize::MAX;
 
+/// The key, or one that nobody else has: its digests equal none, and none are compared.
+pub(super) fn key_or_made_up(key: Option<&Arc<DigestKey>>) -> Result<Arc<DigestKey>, Failure> {
+    Ok(match key {
+        Some(key) => key.clone(),
+        None => Arc::new(session::make_up_key(Path::new("memory"))?.0),
+    })
+}
+
 /// Reads all that is live.
 pub(super) async fn read(
     cluster: &Cluster,
@@ -37,10 +46,7 @@ pub(super) async fn read(
     digest_key: Option<&Arc<DigestKey>>,
     output: &Output,
 ) -> Result<Live, Failure> {
-    let digest_key = match digest_key {
-        Some(key) => key.clone(),
-        None => Arc::new(session::make_up_key(std::path::Path::new("memory"))?.0),
-    };
+    let digest_key = key_or_made_up(digest_key)?;
     let store = MemoryStore::default();
     let recording = Recording {
         identity: Identity {

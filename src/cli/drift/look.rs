@@ -1,13 +1,13 @@
 //! Single objects that the cluster is asked for once more: in the version that is desired, or for
 //! their status, which is not recorded.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use tracing::debug;
 
-use super::super::{Failure, session};
+use super::super::Failure;
+use super::cluster::key_or_made_up;
 use crate::cluster::{ApiError, Cluster, Scope};
 use crate::drift::evaluate::{OtherVersion, is_rolling_out};
 use crate::drift::live::{Live, LiveObject, RecordedFile, object_of};
@@ -34,10 +34,7 @@ pub(super) async fn in_other_versions(
         objects = wanted.len(),
         "objects are read in the versions that are desired"
     );
-    let digest_key = match digest_key {
-        Some(key) => key.clone(),
-        None => Arc::new(session::make_up_key(Path::new("memory"))?.0),
-    };
+    let digest_key = key_or_made_up(digest_key)?;
     let autoscaled = autoscaled(live);
     let requests = wanted.into_iter().map(|other| async move {
         let namespace = other.identity.namespace.as_deref();

@@ -19,9 +19,9 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use packed::Packed;
 use serde_json::Value;
 
+use self::packed::Packed;
 use super::accept::Ignore;
 use crate::canonical;
 use crate::object::Step;
