@@ -221,6 +221,16 @@ fn only(report: &Report) -> &ObjectReport {
     object
 }
 
+#[test]
+fn what_is_recorded_now_and_then_alone_is_marked() {
+    let mut live = live(&[config_map(&json!({"a": "x", "extra": "y"}))]);
+    let git = [source("git", CONFIG_MAP)];
+    assert_eq!(only(&report(&live, &git)).marks, [""; 0]);
+    let path = live.objects.values().next().unwrap().path.clone();
+    live.damped.insert(path);
+    assert_eq!(only(&report(&live, &git)).marks, ["damped"]);
+}
+
 /// A live `ConfigMap` that `kubectl apply` made, and in which a person wrote `extra`.
 fn config_map(data: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap",

@@ -204,3 +204,31 @@ fn an_autoscaler_of_v2_is_given_in_v1_as_the_server_gives_it() {
         assert_eq!(of(strange, Value::Null), None);
     }
 }
+
+#[test]
+fn a_null_that_kubectl_takes_away_before_it_applies_is_not_asked_of_live() {
+    let git = source(
+        "git",
+        "{apiVersion: example.com/v1, kind: Widget, metadata: {name: web}, spec: {size: 3, gone: null}}",
+    );
+    let mut live = widgets("None", &["v1"]);
+    let gone = Type {
+        nullable: true,
+        ..text()
+    };
+    let size = Type {
+        kind: Kind::Integer,
+        ..Type::default()
+    };
+    let of = fields([("spec", fields([("size", size), ("gone", gone)]))]);
+    live.schemas
+        .kinds
+        .insert("example.com/v1/Widget".into(), of);
+    let judged = |live: &Live| verdict(live, git.clone());
+    assert_eq!(judged(&live).2, ["spec.gone"]);
+    for object in live.objects.values_mut() {
+        let shape = Arc::make_mut(&mut object.shape);
+        shape.has_last_applied = true;
+    }
+    assert_eq!(judged(&live).2, [""; 0]);
+}
