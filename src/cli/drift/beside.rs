@@ -10,7 +10,7 @@ use super::super::reading::each;
 use crate::cluster::{Cluster, Scope, Selectors};
 use crate::drift::desired::Identity;
 use crate::drift::desired::auto::StoredRelease;
-use crate::drift::live::{Coverage, Live, LiveObject, ServedKind};
+use crate::drift::live::{Coverage, Live, LiveObject, Notes, ServedKind};
 use crate::object::ApiType;
 use crate::owners::{Shape, Times, reported};
 
@@ -80,6 +80,7 @@ async fn add(
         }
         // What is on the live side has gone through the rules.
         live.objects.entry(identity).or_insert_with(|| LiveObject {
+            notes: Notes::of(&value),
             version: version.clone(),
             value: Arc::new(value).into(),
             shape: Arc::new(shape),

@@ -9,7 +9,7 @@ use super::super::desired::Identity;
 use super::super::report::LiveInfo;
 use super::super::schema::from_crd;
 use super::facts::{DEFINITION, is_definition, minor_of};
-use super::{Coverage, Facts, KindFact, Live, LiveObject, LiveValue, ServedKind};
+use super::{Coverage, Facts, KindFact, Live, LiveObject, LiveValue, Notes, ServedKind};
 use crate::canonical;
 use crate::filter::{Rules, RulesError, TypePlan};
 use crate::object::ApiType;
@@ -158,6 +158,7 @@ impl FileReader {
         };
         let version = value["apiVersion"].as_str().unwrap_or_default();
         let version = version.rsplit('/').next().unwrap_or_default().into();
+        let notes = Notes::of(&value);
         // Definitions are looked at again and again.
         let value = if is_definition(&value) {
             Arc::new(value).into()
@@ -170,6 +171,7 @@ impl FileReader {
             shape,
             times,
             path: file.path,
+            notes,
         };
         Ok((identity, object))
     }

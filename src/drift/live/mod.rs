@@ -5,6 +5,7 @@
 
 mod assemble;
 mod facts;
+mod notes;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ pub use assemble::{
     AssembleError, FileReader, ReadFile, RecordedFile, assemble, assemble_read, object_of,
 };
 pub use facts::{ClusterFacts, CoverageFacts, Facts, FactsError, KindFact};
+pub use notes::Notes;
 pub use value::LiveValue;
 
 /// One live object, after the filter.
@@ -36,6 +38,8 @@ pub struct LiveObject {
     pub times: Arc<Times>,
     /// Its path in the mirror, below the prefix.
     pub path: Box<str>,
+    /// What it says of its deployers.
+    pub notes: Notes,
 }
 
 impl LiveObject {

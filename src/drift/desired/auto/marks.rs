@@ -23,8 +23,6 @@ struct Deployer {
     kind: &'static str,
     /// What they are called.
     shown: &'static str,
-    /// What is written in every object that says it.
-    key: &'static str,
     of: Mark,
 }
 
@@ -34,7 +32,6 @@ const DEPLOYERS: [Deployer; 3] = [
         group: "argoproj.io",
         kind: "Application",
         shown: "Argo CD Applications",
-        key: TRACKING,
         of: |identity, object| {
             let (namespace, name) = tracked(identity, object)?;
             Some((namespace.map(str::to_owned), name.to_owned()))
@@ -45,7 +42,6 @@ const DEPLOYERS: [Deployer; 3] = [
         group: "kustomize.toolkit.fluxcd.io",
         kind: "Kustomization",
         shown: "Flux Kustomizations",
-        key: "kustomize.toolkit.fluxcd.io/name",
         of: |_, object| labelled(object, "kustomize.toolkit.fluxcd.io"),
     },
     Deployer {
@@ -53,7 +49,6 @@ const DEPLOYERS: [Deployer; 3] = [
         group: "helm.toolkit.fluxcd.io",
         kind: "HelmRelease",
         shown: "Flux HelmReleases",
-        key: "helm.toolkit.fluxcd.io/name",
         of: |_, object| labelled(object, "helm.toolkit.fluxcd.io"),
     },
 ];
@@ -105,12 +100,8 @@ pub(super) fn find(live: &Live, auto: &mut Auto) {
         };
         let taken: BTreeSet<&Identity> = auto.found.iter().flat_map(|found| &found.owned).collect();
         let mut by_name: BTreeMap<String, Vec<Identity>> = BTreeMap::new();
-        let marked = live
-            .objects
-            .iter()
-            .filter(|(_, object)| object.value.mentions(deployer.key));
-        for (identity, object) in marked {
-            if let Some((namespace, name)) = (deployer.of)(identity, &object.opened())
+        for (identity, object) in &live.objects {
+            if let Some((namespace, name)) = (deployer.of)(identity, object)
                 && !is_here(namespace.as_deref(), &name)
                 && !taken.contains(identity)
             {

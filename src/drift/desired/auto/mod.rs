@@ -273,12 +273,12 @@ fn newest(reported: &Value) -> &Value {
 
 /// The text of an annotation; empty where there is none.
 fn annotation<'a>(object: &'a LiveObject, key: &str) -> &'a str {
-    text(&object.value, &["metadata", "annotations", key])
+    object.notes.annotation(key)
 }
 
-/// The text of a label; empty where there is none.
+/// The text of a deployer's label; empty where there is none.
 fn label<'a>(object: &'a LiveObject, key: &str) -> &'a str {
-    text(&object.value, &["metadata", "labels", key])
+    object.notes.label(key)
 }
 
 /// `namespace/name`, or the name alone.

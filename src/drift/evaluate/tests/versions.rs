@@ -1,6 +1,6 @@
 //! One object in two versions of its kind.
 
-use super::super::super::live::ServedKind;
+use super::super::super::live::{Notes, ServedKind};
 use super::super::autoscaler::v2_to_v1;
 use super::*;
 
@@ -31,6 +31,7 @@ fn widgets(strategy: &str, served: &[&str]) -> Live {
 
 fn at(version: &str, object: Value) -> LiveObject {
     LiveObject {
+        notes: Notes::default(),
         version: version.into(),
         value: Arc::new(object).into(),
         shape: Arc::default(),

@@ -14,7 +14,7 @@ use super::{Auto, Fetch, Found, Layout, Releases};
 use crate::canonical;
 use crate::drift::accept::{Ignore, Ignored, Place};
 use crate::drift::desired::Identity;
-use crate::drift::live::{Coverage, Live, LiveObject, ServedKind};
+use crate::drift::live::{Coverage, Live, LiveObject, Notes, ServedKind};
 use crate::filter::Rules;
 use crate::owners::{FieldWriter, Shape, Times};
 
@@ -59,6 +59,7 @@ fn live(yaml: &str) -> Live {
             coverage: Coverage::Complete,
         };
         let object = LiveObject {
+            notes: Notes::of(&value),
             version: version.into(),
             value: Arc::new(value.clone()).into(),
             shape: Arc::new(Shape {
