@@ -136,23 +136,24 @@ impl Managers {
 
     /// Who is behind a writer.
     pub fn role(&self, writer: &FieldWriter) -> Role {
-        let fits = |row: &ManagerRow| {
-            row.operation
-                .as_deref()
-                .is_none_or(|operation| operation == &*writer.operation)
-                && row
-                    .subresource
-                    .as_deref()
-                    .is_none_or(|subresource| subresource == &*writer.subresource)
+        self.role_of(&writer.manager, &writer.operation, &writer.subresource)
+    }
+
+    fn role_of(&self, manager: &str, operation: &str, subresource: &str) -> Role {
+        let is = |wanted: &Option<String>, text: &str| {
+            let wanted = wanted.as_deref();
+            wanted.is_none_or(|wanted| wanted == text)
         };
-        self.find(&writer.manager, fits)
-            .map_or(Role::Other, |row| row.role)
+        let fits =
+            |row: &ManagerRow| is(&row.operation, operation) && is(&row.subresource, subresource);
+        let row = self.find(manager, fits);
+        row.map_or(Role::Other, |row| row.role)
     }
 }
 
 /// Who is behind a writer, by the embedded table.
-pub(super) fn role(writer: &FieldWriter) -> Role {
-    Managers::embedded().role(writer)
+pub(super) fn role(manager: &str, operation: &str, subresource: &str) -> Role {
+    Managers::embedded().role_of(manager, operation, subresource)
 }
 
 /// Our own `restore --apply`: it begins with `kubectl` so that Flux takes its fields over, and is
