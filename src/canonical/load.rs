@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 use super::read::{Document, ReadError, Reason, Spot};
 use super::scalar::{self, Scalar};
 
-/// Deepest nesting, as `serde_json` reads it back.
-const DEEPEST: usize = 128;
+/// Deepest nesting, as `serde_json` reads it back:
+/// <https://docs.rs/serde_json/latest/serde_json/struct.Deserializer.html#method.disable_recursion_limit>.
+const DEEPEST: usize = 127;
 /// What the anchors and aliases of one document may copy: nodes, and bytes of text.
 const MOST_COPIED: Size = Size {
     nodes: 100_000,

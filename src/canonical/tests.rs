@@ -320,7 +320,7 @@ fn what_cannot_be_read_says_where_and_not_what() {
             1,
             "a key that is neither text, number nor boolean",
         ),
-        (&deep, 1, 129, "nested too deeply"),
+        (&deep, 1, 128, "nested too deeply"),
         (&deep_alias, 2, 104, "nested too deeply"),
     ];
     for (text, line, column, reason) in cases {

@@ -71,7 +71,9 @@ pub fn main() -> ExitCode {
         );
         return Exit::Fine.into();
     }
-    output.start_logging();
+    // Reading once is no story: what a recorder tells of its days, a report has no use for.
+    let level = u8::from(!matches!(cli.command, Command::Drift(_)));
+    output.start_logging(level);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -67,7 +67,8 @@ impl Output {
         !self.args.quiet && self.args.log_format == LogFormat::Text && io::stderr().is_terminal()
     }
 
-    pub(super) fn start_logging(&self) {
+    /// Starts the log; `level` is how much of it there is without `--quiet` and `--verbose`.
+    pub(super) fn start_logging(&self, level: u8) {
         let bars = self.bars.clone();
         let color = match self.args.color {
             ColorChoice::Always => true,
@@ -80,7 +81,7 @@ impl Output {
             level: if self.args.quiet {
                 0
             } else {
-                1 + self.args.verbose
+                level.saturating_add(self.args.verbose)
             },
             writer: BoxMakeWriter::new(move || AboveBars(bars.clone())),
         });

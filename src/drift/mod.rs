@@ -17,5 +17,6 @@ pub mod desired;
 pub mod evaluate;
 pub mod live;
 pub mod ownership;
+mod quantity;
 pub mod report;
 pub mod schema;

@@ -24,11 +24,15 @@ impl Deployers {
     /// [`Role::Client`].
     ///
     /// `kubectl apply`, `create` and our own restore deploy what nobody else deploys. On an object
-    /// that a deployer wrote they are a person's.
+    /// that a deployer wrote they are a person's. One that the user names deploys as the known ones
+    /// do; a tool of people that he names (`kubectl-patch`) says nothing of kubectl's other verbs.
     pub fn of_object(&self, shape: &Shape) -> Vec<Role> {
         let managers = self.managers();
         let roles: Vec<Role> = shape.writers.iter().map(|w| managers.role(w)).collect();
-        let deployed = roles.contains(&Role::Deployer);
+        let deployed = shape.writers.iter().zip(&roles).any(|(writer, role)| {
+            let of_people = matches!(role, Role::Human | Role::Client);
+            *role == Role::Deployer || self.named(writer) && !of_people
+        });
         let role = |(writer, role): (&FieldWriter, Role)| match role {
             _ if self.named(writer) => Role::Deployer,
             Role::Client if deployed => Role::Human,

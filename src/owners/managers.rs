@@ -9,6 +9,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::LazyLock;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::value::RawValue;
 
 use super::shape::FieldWriter;
@@ -33,15 +34,36 @@ pub enum Role {
     Other,
 }
 
+/// What an entry of managedFields is of:
+/// <https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/#System>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Operation {
+    /// A server-side apply.
+    Apply,
+    /// Any other write.
+    Update,
+}
+
+impl Operation {
+    /// As managedFields spells it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply",
+            Self::Update => "Update",
+        }
+    }
+}
+
 /// One line of the table. The first that fits counts.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManagerRow {
     /// Its name; with a `*` at its end, every name that begins so.
+    #[serde(deserialize_with = "pattern")]
     pub manager: String,
-    /// `Apply` or `Update`; any where there is none.
+    /// Any where there is none.
     #[serde(default)]
-    pub operation: Option<String>,
+    pub operation: Option<Operation>,
     /// The subresource, the empty text for the object itself; any where there is none.
     #[serde(default)]
     pub subresource: Option<String>,
@@ -52,6 +74,18 @@ pub struct ManagerRow {
     pub note: String,
     /// The page or source that says so.
     pub see: String,
+}
+
+/// A name, or the beginning of one: what would never fit is refused.
+fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let begins = name.strip_suffix('*').unwrap_or(&name);
+    if begins.is_empty() || begins.contains('*') {
+        return Err(D::Error::custom(
+            "a manager is a name, or the beginning of one and a * at its end",
+        ));
+    }
+    Ok(name)
 }
 
 /// A file of the table, embedded or a user's.
@@ -123,8 +157,8 @@ impl Managers {
         let exact = exact.copied().find(|&at| wanted(&self.rows[at]));
         let begins = |at: &usize| {
             let row = &self.rows[*at];
-            let prefix = row.manager.trim_end_matches('*');
-            manager.starts_with(prefix) && wanted(row)
+            let prefix = row.manager.strip_suffix('*');
+            prefix.is_some_and(|prefix| manager.starts_with(prefix)) && wanted(row)
         };
         let prefix = self.prefixes.iter().copied().find(begins);
         let at = match (exact, prefix) {
@@ -140,14 +174,14 @@ impl Managers {
     }
 
     fn role_of(&self, manager: &str, operation: &str, subresource: &str) -> Role {
-        let is = |wanted: &Option<String>, text: &str| {
-            let wanted = wanted.as_deref();
-            wanted.is_none_or(|wanted| wanted == text)
+        let fits = |row: &ManagerRow| {
+            row.operation.is_none_or(|wanted| wanted.name() == operation)
+                && row
+                    .subresource
+                    .as_deref()
+                    .is_none_or(|wanted| wanted == subresource)
         };
-        let fits =
-            |row: &ManagerRow| is(&row.operation, operation) && is(&row.subresource, subresource);
-        let row = self.find(manager, fits);
-        row.map_or(Role::Other, |row| row.role)
+        self.find(manager, fits).map_or(Role::Other, |row| row.role)
     }
 }
 
@@ -231,6 +265,10 @@ mod tests {
             "node-fetch",
             "Mozilla",
             "Headlamp 0.30.0 (linux",
+            "dashboard",
+            "dashboard-api:1.12.0",
+            "flux",
+            "flux-client-side-apply",
         ] {
             assert!(is_interactive(person), "{person}");
         }
@@ -239,6 +277,7 @@ mod tests {
             "argocd-controller",
             "kustomize-controller",
             "helm",
+            "k3s",
             "kube-controller-manager",
             "manager",
             "ocm-agent",
@@ -246,9 +285,164 @@ mod tests {
         ] {
             assert!(!is_interactive(machine), "{machine}");
         }
-        for row in Managers::embedded().rows() {
+    }
+
+    #[test]
+    fn every_line_says_where_it_is_from_and_can_fit() {
+        let rows = Managers::embedded().rows();
+        for (at, row) in rows.iter().enumerate() {
             assert!(row.see.starts_with("https://"), "{row:?}");
+            // No line hides a later one.
+            let name = row.manager.replace('*', "x");
+            for operation in row
+                .operation
+                .map_or(vec!["Apply", "Update"], |o| vec![o.name()])
+            {
+                let subresource = row.subresource.as_deref().unwrap_or("scale");
+                let first = Managers::embedded().find(&name, |row| {
+                    row.operation.is_none_or(|o| o.name() == operation)
+                        && row.subresource.as_deref().is_none_or(|s| s == subresource)
+                });
+                let first = first.unwrap();
+                let before = rows.iter().position(|one| std::ptr::eq(one, first));
+                assert_eq!(before, Some(at), "{row:?}: {first:?}");
+            }
         }
+    }
+
+    fn role_of(manager: &str, operation: &str, subresource: &str) -> Role {
+        role(&FieldWriter {
+            manager: manager.into(),
+            operation: operation.into(),
+            subresource: subresource.into(),
+            api_version: "v1".into(),
+        })
+    }
+
+    /// Names as their programs write them, found in their sources or in managedFields that somebody
+    /// showed; each line of the table says where.
+    #[test]
+    fn names_as_they_are_written_have_their_role() {
+        for (manager, operation, subresource, expected) in [
+            ("argocd-controller", "Apply", "", Role::Deployer),
+            ("argocd-controller", "Update", "", Role::Deployer),
+            (
+                "argocd-application-controller",
+                "Update",
+                "",
+                Role::Deployer,
+            ),
+            (
+                "argocd-applicationset-controller",
+                "Update",
+                "",
+                Role::Deployer,
+            ),
+            ("argocd-server", "Update", "", Role::Human),
+            ("kustomize-controller", "Apply", "", Role::Deployer),
+            ("helm-controller", "Update", "", Role::Deployer),
+            ("flux-operator", "Apply", "", Role::Deployer),
+            // flux install, and flux suspend.
+            ("flux", "Apply", "", Role::Deployer),
+            ("flux", "Update", "", Role::Human),
+            ("flux-client-side-apply", "Update", "", Role::Human),
+            ("helm", "Update", "", Role::Deployer),
+            ("helm", "Apply", "", Role::Deployer),
+            (
+                "terraform-provider-helm_v2.13.0_x5",
+                "Update",
+                "",
+                Role::Deployer,
+            ),
+            ("Terraform", "Apply", "", Role::Deployer),
+            ("HashiCorp", "Update", "", Role::Deployer),
+            ("agentk", "Apply", "", Role::Deployer),
+            ("fleetagent", "Update", "", Role::Deployer),
+            ("kapp", "Update", "", Role::Deployer),
+            ("kapp-server-side-apply", "Apply", "", Role::Deployer),
+            ("pulumi-kubernetes", "Update", "", Role::Deployer),
+            ("pulumi-kubernetes-31df3088", "Apply", "", Role::Deployer),
+            ("kluctl", "Apply", "", Role::Deployer),
+            ("zarf", "Apply", "", Role::Deployer),
+            ("kubectl", "Apply", "", Role::Client),
+            ("kubectl", "Update", "", Role::Human),
+            ("kubectl", "Update", "scale", Role::Human),
+            ("kubectl-client-side-apply", "Update", "", Role::Client),
+            ("kubectl-client-side-apply", "Apply", "", Role::Human),
+            ("kubectl-create", "Update", "", Role::Client),
+            ("kubectl-create", "Update", "scale", Role::Human),
+            ("kubectl-label", "Update", "", Role::Human),
+            ("node-fetch", "Update", "scale", Role::Human),
+            ("Headlamp 0.30.0 (linux", "Update", "", Role::Human),
+            ("dashboard-api:1.12.0", "Update", "", Role::Human),
+            // Azure's program is not named as its image is.
+            ("cloud-controller-manager", "Update", "", Role::Controller),
+            ("cloud-node-manager", "Update", "", Role::Controller),
+            ("azure-cloud-controller-manager", "Update", "", Role::Other),
+            (
+                "aws-cloud-controller-manager",
+                "Update",
+                "",
+                Role::Controller,
+            ),
+            ("cert-manager-cainjector", "Update", "", Role::Controller),
+            (
+                "clusterrole-aggregation-controller",
+                "Apply",
+                "",
+                Role::Controller,
+            ),
+            (
+                "kube-controller-manager",
+                "Update",
+                "scale",
+                Role::Controller,
+            ),
+            ("k3s", "Update", "scale", Role::Controller),
+            ("kubelite", "Update", "", Role::Controller),
+            ("ancient-changes", "Update", "", Role::Unknown),
+            ("before-first-apply", "Update", "", Role::Unknown),
+            // Names of many, and names that nobody was seen to write.
+            ("Go-http-client", "Update", "", Role::Other),
+            ("okhttp", "Update", "", Role::Other),
+            ("unknown", "Update", "", Role::Other),
+            ("gitlab-agent", "Apply", "", Role::Other),
+            ("fleet-agent", "Update", "", Role::Other),
+            ("harness-delegate", "Update", "", Role::Other),
+            ("lfk-demo-ticker", "Update", "", Role::Other),
+            ("helmfile", "Update", "", Role::Other),
+            ("", "Update", "", Role::Other),
+        ] {
+            let found = role_of(manager, operation, subresource);
+            assert_eq!(found, expected, "{manager} {operation} {subresource}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_could_never_fit_is_refused() {
+        let read = |row: Value| {
+            let file = json!({ "managers": [row] });
+            serde_json::from_value::<ManagersFile>(file).map_err(|error| error.to_string())
+        };
+        let row = |manager: &str| json!({"manager": manager, "role": "deployer", "see": "us"});
+        for manager in ["", "*", "a*b", "a**"] {
+            let error = read(row(manager)).unwrap_err();
+            assert!(error.contains("the beginning of one"), "{manager}: {error}");
+        }
+        let mut apply = row("shop-*");
+        apply["operation"] = "apply".into();
+        let error = read(apply.clone()).unwrap_err();
+        assert!(error.contains("`Apply` or `Update`"), "{error}");
+        apply["operation"] = "Apply".into();
+        let table = Managers::extended_by(read(apply).unwrap());
+        let writer = |operation: &str| FieldWriter {
+            manager: "shop-pipeline".into(),
+            operation: operation.into(),
+            subresource: "".into(),
+            api_version: "v1".into(),
+        };
+        assert_eq!(table.role(&writer("Apply")), Role::Deployer);
+        assert_eq!(table.role(&writer("Update")), Role::Other);
     }
 
     #[test]

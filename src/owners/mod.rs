@@ -30,7 +30,9 @@ mod tests;
 
 pub use deployers::Deployers;
 pub use fields::{ManagedFields, ManagedFieldsError, Owned};
-pub use managers::{ManagerRow, Managers, ManagersFile, Role, interactive_mark, is_interactive};
+pub use managers::{
+    ManagerRow, Managers, ManagersFile, Operation, Role, interactive_mark, is_interactive,
+};
 pub use moves::Moves;
 pub use reported::reported;
 pub use shape::{

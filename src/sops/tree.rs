@@ -17,7 +17,7 @@ pub(super) const ENCRYPTED_REGEX: &str = "^(data|stringData)$";
 /// with every leaf below; no key of a Secret is longer than 253 bytes.
 pub(super) const LONGEST_PATH: usize = 4096;
 /// Deepest nesting, as files are read back.
-pub(super) const DEEPEST: usize = 128;
+pub(super) const DEEPEST: usize = 127;
 /// What the hash begins with where it covers the encrypted leaves only: `sops` (`sops.go`,
 /// `MACOnlyEncryptedInitialization`) takes the SHA-256 of its own name.
 const MAC_ONLY_ENCRYPTED: &[u8] = b"sops";

@@ -3,28 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{Method, Request};
-use http_body_util::BodyExt as _;
+use ::http::Method;
 use serde_json::Value;
 
 use crate::oracle::Identity;
-use crate::support::plane::{ADMIN, ControlPlane};
-use crate::support::{Context as _, Failure, Result};
-
-const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+use crate::support::http;
+pub(crate) use crate::support::http::JSON;
+use crate::support::plane::ControlPlane;
+use crate::support::{Failure, Result};
 
 /// How a body changes an object: <https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply>.
 pub(crate) const JSON_PATCH: &str = "application/json-patch+json";
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
 pub(crate) const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
 pub(crate) const APPLY: &str = "application/apply-patch+yaml";
-pub(crate) const JSON: &str = "application/json";
 
-/// A connection to the API server, as [`ADMIN`].
+/// A connection to the API server, as the administrator.
 pub(crate) struct Api {
-    runtime: tokio::runtime::Runtime,
-    client: kube::Client,
+    http: http::Api,
     resources: BTreeMap<(String, String, String), Resource>,
 }
 
@@ -62,25 +58,8 @@ impl Answer {
 
 impl Api {
     pub(crate) fn connect(plane: &ControlPlane) -> Result<Self> {
-        // Fails where a provider is installed already, which is what is wanted.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .context("a runtime")?;
-        let path = plane.kubeconfig(ADMIN)?;
-        let kubeconfig = kube::config::Kubeconfig::read_from(&path).context(path.display())?;
-        let client = runtime.block_on(async {
-            let options = kube::config::KubeConfigOptions::default();
-            let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-                .await
-                .context("the plane's kubeconfig")?;
-            config.default_retry = false;
-            kube::Client::try_from(config).context("a client")
-        })?;
         let mut api = Self {
-            runtime,
-            client,
+            http: http::Api::connect(plane)?,
             resources: BTreeMap::new(),
         };
         api.discover()?;
@@ -91,7 +70,7 @@ impl Api {
     pub(crate) fn discover(&mut self) -> Result<()> {
         self.resources.clear();
         for path in ["/api", "/apis"] {
-            let document = self.request(Method::GET, path, DISCOVERY, JSON, Vec::new())?;
+            let document = self.request(Method::GET, path, http::DISCOVERY, JSON, Vec::new())?;
             for group in list(&document.success(path)?["items"]) {
                 let name = text(&group["metadata"]["name"]);
                 for version in list(&group["versions"]) {
@@ -127,6 +106,19 @@ impl Api {
         all.dedup_by_key(|(group, version, _)| (group.clone(), version.clone()));
         all.into_iter()
             .map(|(group, version, _)| (group.clone(), version.clone()))
+            .collect()
+    }
+
+    /// Every kind that is served in several versions: group, kind, versions.
+    pub(crate) fn kinds_of_several_versions(&self) -> Vec<(String, String, Vec<String>)> {
+        let mut kinds: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+        for (group, version, kind) in self.resources.keys() {
+            let versions = kinds.entry((group.clone(), kind.clone())).or_default();
+            versions.push(version.clone());
+        }
+        let several = kinds.into_iter().filter(|(_, versions)| versions.len() > 1);
+        several
+            .map(|((group, kind), versions)| (group, kind, versions))
             .collect()
     }
 
@@ -199,21 +191,9 @@ impl Api {
         content_type: &str,
         body: Vec<u8>,
     ) -> Result<Answer> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(ACCEPT, accept)
-            .header(CONTENT_TYPE, content_type)
-            .header(USER_AGENT, "kubectl/v1.36.3")
-            .body(kube::client::Body::from(body))
-            .context(path)?;
-        self.runtime.block_on(async {
-            let response = self.client.send(request).await.context(path)?;
-            let code = response.status().as_u16();
-            let body = response.into_body().collect().await.context(path)?;
-            let body = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
-            Ok(Answer { code, body })
-        })
+        let (code, body) = self.http.send(method, path, accept, content_type, body)?;
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(Answer { code, body })
     }
 }
 

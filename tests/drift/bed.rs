@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{Api, JSON};
+use crate::custom::PUBLISHED;
 use crate::oracle::Identity;
 use crate::oracle::schema::Schemas;
 use crate::support::acid::{Acid, How, manifests};
@@ -50,6 +51,15 @@ pub(crate) struct Bed<'p> {
 impl<'p> Bed<'p> {
     /// Applies every set of `STRANDLINE_ACID_DIR` and waits until the types are served.
     pub(crate) fn new(plane: &'p ControlPlane, how: How) -> Result<Self, Unavailable> {
+        Self::with(plane, how, |_| Ok(None))
+    }
+
+    /// The same, with a folder that `add` makes below the folder of the bed, and applies.
+    pub(crate) fn with(
+        plane: &'p ControlPlane,
+        how: How,
+        add: impl FnOnce(&Path) -> Result<Option<PathBuf>, Unavailable>,
+    ) -> Result<Self, Unavailable> {
         let start = std::time::Instant::now();
         let acid = folder("STRANDLINE_ACID_DIR")?;
         let home = tempfile::tempdir().context("a folder for the desired files")?;
@@ -61,6 +71,7 @@ impl<'p> Bed<'p> {
             return Err(Failure::new(text).into());
         }
         crate::report(&format!("applied after {:?}", start.elapsed()));
+        folders.extend(add(home.path())?.map(|folder| (PUBLISHED.to_owned(), folder)));
         let api = served(plane, &folders)?;
         let sets = folders.into_iter().map(|(name, folder)| {
             let desired = read_by_kubectl(plane, &folder)?;
@@ -86,10 +97,22 @@ impl<'p> Bed<'p> {
         self.home.path()
     }
 
+    /// The sets as `--desired` names them.
+    pub(crate) fn sources(&self) -> Vec<String> {
+        let source = |set: &Set| format!("{}={}", set.name, set.folder.display());
+        self.sets.iter().map(source).collect()
+    }
+
     /// Every desired object of the acid sets, the test's own aside.
     pub(crate) fn desired(&self) -> impl Iterator<Item = (&Identity, &Value)> {
         let sets = self.sets.iter().filter(|set| set.name != BED_SOURCE);
         sets.flat_map(|set| &set.desired)
+    }
+
+    /// Whether a set of custom resources has the object.
+    pub(crate) fn is_published(&self, id: &Identity) -> bool {
+        let mut published = self.sets.iter().filter(|set| set.name == PUBLISHED);
+        published.any(|set| set.desired.contains_key(id))
     }
 
     /// The desired object of this identity.

@@ -4,20 +4,48 @@
 //! so that it is silent there; the classes of disagreement are counted, and there is no other.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::bed::Bed;
 use crate::matrix::Mutation;
-use crate::oracle::{Class, Identity};
-use crate::support::Result;
-use crate::support::plane::ADMIN;
+use crate::oracle::{Class, Finding, Identity};
+use crate::support::plane::{ADMIN, ControlPlane};
+use crate::support::{Failure, Result};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// A call is about hundreds of objects.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// So many objects that one refusal costs little, and the start of kubectl too.
+const AT_ONCE: usize = 48;
+
 /// Which of its two ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Flavour {
+enum Flavour {
     Client,
     Server,
+}
+
+/// What drift says of an object.
+#[derive(Clone, Copy)]
+pub(crate) struct Verdict<'a> {
+    pub(crate) id: &'a Identity,
+    pub(crate) expected: &'a [Finding],
+    /// How the object came to be as it is.
+    pub(crate) how: &'a str,
+}
+
+impl<'a> Verdict<'a> {
+    pub(crate) fn of(mutation: &'a Mutation) -> Self {
+        Self {
+            id: &mutation.id,
+            expected: &mutation.expected,
+            how: &mutation.how,
+        }
+    }
 }
 
 /// How often the verdicts agreed, and why they did not.
@@ -27,25 +55,41 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Asks kubectl about the changed objects and explains each disagreement; what nothing explains
-    /// is returned.
+    /// Asks kubectl about the objects in both ways, and explains each disagreement; what nothing
+    /// explains is returned.
     pub(crate) fn compare(
         &mut self,
         bed: &Bed<'_>,
-        flavour: Flavour,
-        batch: &[Mutation],
+        verdicts: &[Verdict<'_>],
     ) -> Result<Vec<String>> {
-        let mut said = Said::default();
-        ask(bed, flavour, &batch.iter().collect::<Vec<_>>(), &mut said)?;
+        let asked: Vec<Asked> = verdicts.iter().map(|ours| Asked::new(bed, ours)).collect();
+        let plane = bed.plane;
+        let (client, server) = std::thread::scope(|scope| {
+            let client = scope.spawn(|| Said::of(plane, Flavour::Client, &asked));
+            let server = Said::of(plane, Flavour::Server, &asked);
+            (client.join(), server)
+        });
+        let client = client.map_err(|_| Failure::new("a thread failed"))??;
+        let mut unexplained = self.explain_all(Flavour::Client, verdicts, &client);
+        unexplained.extend(self.explain_all(Flavour::Server, verdicts, &server?));
+        Ok(unexplained)
+    }
+
+    fn explain_all(
+        &mut self,
+        flavour: Flavour,
+        verdicts: &[Verdict<'_>],
+        said: &Said,
+    ) -> Vec<String> {
         let mut unexplained = Vec::new();
-        for mutation in batch {
-            let name = file_name(&mutation.id);
+        for ours in verdicts {
+            let name = file_name(ours.id);
             let refused = said.refused.get(&name);
             let lines = said.differing.get(&name);
             let differs = lines.is_some();
             let class = match refused {
-                Some(_) if !mutation.expected.is_empty() => Some("the server refuses to say"),
-                _ => explain(flavour, mutation, differs),
+                Some(_) if !ours.expected.is_empty() => Some("the server refuses to say"),
+                _ => explain(flavour, ours, differs),
             };
             if let Some(class) = class {
                 *self.counts.entry((flavour, class)).or_default() += 1;
@@ -58,10 +102,10 @@ impl Tally {
             };
             unexplained.push(format!(
                 "kubectl diff ({flavour:?}) of {} {}: {verdict}: {}\n  expected {:?}\n  {lines:?}",
-                mutation.id.kind, mutation.id.name, mutation.how, mutation.expected
+                ours.id.kind, ours.id.name, ours.how, ours.expected
             ));
         }
-        Ok(unexplained)
+        unexplained
     }
 
     pub(crate) fn print(&self) -> String {
@@ -78,20 +122,15 @@ impl Tally {
 }
 
 /// The class of a verdict; `None` where nothing explains it.
-fn explain(flavour: Flavour, mutation: &Mutation, differs: bool) -> Option<&'static str> {
-    let has = |class: Class| mutation.expected.iter().any(|found| found.class == class);
-    let ours = has(Class::Changed) || has(Class::Removed);
-    let in_paths = |word: &str| {
-        mutation
-            .expected
-            .iter()
-            .all(|found| found.path.contains(word))
-    };
+fn explain(flavour: Flavour, ours: &Verdict<'_>, differs: bool) -> Option<&'static str> {
+    let has = |class: Class| ours.expected.iter().any(|found| found.class == class);
+    let alarm = has(Class::Changed) || has(Class::Removed);
+    let in_paths = |word: &str| ours.expected.iter().all(|found| found.path.contains(word));
     let client = flavour == Flavour::Client;
-    let custom = mutation.id.group.contains('.') && !mutation.id.group.ends_with(".k8s.io");
-    match (ours, differs) {
+    let custom = ours.id.group.contains('.') && !ours.id.group.ends_with(".k8s.io");
+    match (alarm, differs) {
         (true, true) => Some("both see a changed or removed field"),
-        (false, false) if mutation.expected.is_empty() => Some("both see nothing"),
+        (false, false) if ours.expected.is_empty() => Some("both see nothing"),
         (false, false) => Some("kubectl misses what somebody added"),
         // It patches custom resources by JSON merge patch, which knows no elements.
         (false, true) if client && custom && in_paths("[") => {
@@ -127,37 +166,58 @@ struct Said {
     refused: BTreeMap<String, String>,
 }
 
-/// Asks about all at once, and by halves where that fails: one refusal ends the whole call.
-fn ask(bed: &Bed<'_>, flavour: Flavour, batch: &[&Mutation], said: &mut Said) -> Result<()> {
-    let mut text = String::new();
-    for mutation in batch {
-        if let Some(desired) = bed.desired_of(&mutation.id) {
-            text.push_str(&desired.to_string());
-            text.push_str("\n---\n");
+/// An object that kubectl is asked about.
+struct Asked {
+    file_name: String,
+    manifest: String,
+}
+
+impl Asked {
+    fn new(bed: &Bed<'_>, ours: &Verdict<'_>) -> Self {
+        let manifest = bed.desired_of(ours.id).map(Value::to_string);
+        Self {
+            file_name: file_name(ours.id),
+            manifest: manifest.unwrap_or_default(),
         }
     }
-    let mut kubectl = bed
-        .plane
-        .kubectl_as(ADMIN)?
-        .env("KUBECTL_EXTERNAL_DIFF", "diff -r -N -U1")
-        .args(["diff", "-f", "-"]);
-    if flavour == Flavour::Server {
-        kubectl = kubectl.args(["--server-side", "--force-conflicts"]);
-    }
-    let finished = kubectl.stdin(text).run()?;
-    match (finished.code, batch) {
-        (Some(0 | 1), _) => said.differing.extend(differing(&finished.stdout)),
-        (_, [one]) => {
-            let name = file_name(&one.id);
-            said.refused.insert(name, finished.stderr);
+}
+
+impl Said {
+    fn of(plane: &ControlPlane, flavour: Flavour, asked: &[Asked]) -> Result<Self> {
+        let mut said = Self::default();
+        for some in asked.chunks(AT_ONCE) {
+            said.ask(plane, flavour, some)?;
         }
-        _ => {
-            let (one, other) = batch.split_at(batch.len() / 2);
-            ask(bed, flavour, one, said)?;
-            ask(bed, flavour, other, said)?;
-        }
+        Ok(said)
     }
-    Ok(())
+
+    /// Asks about all at once, and by halves where that fails: one refusal ends the whole call.
+    fn ask(&mut self, plane: &ControlPlane, flavour: Flavour, batch: &[Asked]) -> Result<()> {
+        let manifests = batch.iter().map(|one| one.manifest.as_str());
+        let text = manifests.collect::<Vec<_>>().join("\n---\n");
+        let mut kubectl = plane
+            .kubectl_as(ADMIN)?
+            .env("KUBECTL_EXTERNAL_DIFF", "diff -r -N -U1")
+            .args(["diff", "-f", "-"])
+            .deadline(DEADLINE);
+        if flavour == Flavour::Server {
+            kubectl = kubectl.args(["--server-side", "--force-conflicts"]);
+        }
+        let finished = kubectl.stdin(text).run()?;
+        match (finished.code, batch) {
+            (Some(0 | 1), _) => self.differing.extend(differing(&finished.stdout)),
+            (_, [one]) => {
+                let name = one.file_name.clone();
+                self.refused.insert(name, finished.stderr);
+            }
+            _ => {
+                let (one, other) = batch.split_at(batch.len() / 2);
+                self.ask(plane, flavour, one)?;
+                self.ask(plane, flavour, other)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The files of a unified diff that differ in more than the server's counter.

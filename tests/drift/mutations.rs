@@ -1,83 +1,114 @@
 //! No blind spot: what drift says after each of 500 changes is what the oracle expects.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use libtest_mimic::Completion;
 
 use crate::bed::Bed;
-use crate::kubectl_diff::{Flavour, Tally};
+use crate::custom;
+use crate::kubectl_diff::{Tally, Verdict};
 use crate::matrix::table::Exceptions;
-use crate::matrix::{Matrix, Mutation, reset};
+use crate::matrix::{self, Matrix, Mutation, reset};
 use crate::oracle::{Class, Finding, Identity};
 use crate::product::{self, Report, Reported, unversioned};
-use crate::recording::{Recording, Tree};
+use crate::quiet;
+use crate::recording::Recording;
 use crate::support::acid::How;
 use crate::support::plane::ControlPlane;
 use crate::support::suite::{Outcome, skipped};
 use crate::support::{Failure, Result, Unavailable};
 
-/// Which side the product looks at.
-enum Side {
-    Cluster,
-    /// A mirror that a recorder writes meanwhile, and how its files were before any change.
-    Mirror(Box<Recording>, Tree),
-}
+/// Tables of defaults by which a mirror is judged: the server's, and another version's.
+const MINORS: [u32; 2] = [36, 35];
 
+/// From the cluster and, beside it, from the mirror that a recorder writes meanwhile: after every
+/// change, which has a commit of its own, and of all that a batch changed.
 pub(crate) fn every_change_is_found(plane: &ControlPlane) -> Outcome {
-    run(plane, "every_change_is_found", false)
-}
-
-pub(crate) fn every_change_is_found_in_the_mirror_alone(plane: &ControlPlane) -> Outcome {
-    run(plane, "every_change_is_found_in_the_mirror_alone", true)
-}
-
-fn run(plane: &ControlPlane, name: &str, by_mirror: bool) -> Outcome {
-    let start = Instant::now();
-    let bed = match Bed::new(plane, How::Mixed) {
+    let mut watch = Stopwatch::default();
+    let mut rng = Rng::with_seed(matrix::seed());
+    let with_custom =
+        |home: &Path| custom::publish(plane, home, &mut rng, matrix::is_large()).map(Some);
+    let bed = match Bed::with(plane, How::Mixed, with_custom) {
         Ok(bed) => bed,
-        Err(Unavailable::Missing(reason)) => return skipped(name, &reason),
+        Err(Unavailable::Missing(reason)) => return skipped("every_change_is_found", &reason),
         Err(Unavailable::Broken(failure)) => return Err(failure.into()),
     };
     plane.start_controller_manager()?;
     bed.settle()?;
-    let mut side = if by_mirror {
-        let recording = Recording::start(plane)?;
-        let tree = recording.tree("main")?;
-        Side::Mirror(Box::new(recording), tree)
-    } else {
-        Side::Cluster
-    };
+    watch.lap("the bed");
+    let objects: usize = bed.sets.iter().map(|set| set.desired.len()).sum();
+    quiet::in_sync(&product::live(&bed, &[])?, objects, "before any change")?;
+    watch.lap("drift before any change");
+    let mut recording = Recording::start(plane)?;
+    let first = recording.tree("main")?;
+    watch.lap("the first sync");
     let mut exceptions = Exceptions::read()?;
-    let mut matrix = Matrix::new(&bed);
-    let mut wrong = Vec::new();
+    let mut matrix = Matrix::new(&bed, rng);
+    let (mut wrong, mut told) = (Vec::new(), 0);
     let mut verdicts = Tally::default();
+    let mut commits = 0;
     loop {
-        let batch = matrix.batch(&bed)?;
+        let base = recording.tip()?;
+        let mut last = base.clone();
+        let batch = matrix.batch(&bed, |id| {
+            let path = path(&bed, id)?;
+            last = recording.commit_of(&path, first.get(&path), &last)?;
+            Ok(last.clone())
+        })?;
+        watch.lap("changes, each with its commit");
         if batch.is_empty() {
             break;
         }
-        for (mode, report) in side.reports(&bed, &batch)? {
-            for (mutation, text) in compare(&batch, &report) {
-                if mutation.is_none_or(|mutation| !exceptions.excuses(&mutation.cell)) {
-                    wrong.push(format!("{mode}: {text}"));
-                }
+        let mut misses = Vec::new();
+        let repository = recording.repository();
+        for (mode, report) in [
+            ("live", product::live(&bed, &[])?),
+            ("mirror", product::mirror(&bed, &repository, &[])?),
+            (
+                "mirror, 1.35",
+                product::mirror(&bed, &repository, &["--defaults", "1.35"])?,
+            ),
+        ] {
+            let found = compare(&batch, &report).into_iter();
+            misses.extend(found.map(|(mutation, text)| (mutation, format!("{mode}: {text}"))));
+        }
+        watch.lap("drift over each batch");
+        misses.extend(at_each_commit(&bed, &repository, &base, &batch)?);
+        commits += batch.len();
+        watch.lap("drift at each commit");
+        for (mutation, text) in misses {
+            if mutation.is_none_or(|mutation| !exceptions.excuses(&mutation.cell)) {
+                wrong.push(text);
             }
         }
-        if !by_mirror {
-            for flavour in [Flavour::Client, Flavour::Server] {
-                wrong.extend(verdicts.compare(&bed, flavour, &batch)?);
-            }
-        }
+        let said: Vec<_> = batch.iter().map(Verdict::of).collect();
+        wrong.extend(verdicts.compare(&bed, &said)?);
+        watch.lap("kubectl diff");
         reset(&bed, &batch)?;
-        side.wait_for_reset(&bed, &batch)?;
+        let paths = batch.iter().map(|mutation| path(&bed, &mutation.id));
+        let paths = paths.collect::<Result<Vec<_>>>()?;
+        let as_before = |path: &str, blob: Option<&String>| blob == first.get(path);
+        let _tree = recording.wait("the commit of a reset", &paths, as_before)?;
+        watch.lap("resets");
         let changes = matrix.table.effective();
-        crate::report(&format!("{changes} changes after {:?}", start.elapsed()));
+        crate::report(&format!("{changes} changes, {} wrong", wrong.len()));
+        // A run of thousands says early what it finds.
+        for text in &wrong[told..] {
+            crate::report(text);
+        }
+        told = wrong.len();
     }
     crate::report(&matrix.table.print());
     crate::report(&verdicts.print());
+    crate::report(&format!(
+        "{commits} commits judged from the mirror alone, by the tables of {MINORS:?}"
+    ));
+    crate::report(&watch.print());
     if !wrong.is_empty() {
-        let text = format!("{} not as expected:\n{}", wrong.len(), wrong.join("\n"));
+        let text = format!("{} not as expected: see above", wrong.len());
         return Err(Failure::new(text).into());
     }
     // 50 of the 500.
@@ -89,54 +120,101 @@ fn run(plane: &ControlPlane, name: &str, by_mirror: bool) -> Outcome {
     Ok(Completion::Completed)
 }
 
-impl Side {
-    /// What the product says after a batch, in each of its modes.
-    fn reports(
-        &mut self,
-        bed: &Bed<'_>,
-        batch: &[Mutation],
-    ) -> Result<Vec<(&'static str, Report)>> {
-        let Side::Mirror(recording, first) = self else {
-            return Ok(vec![("live", product::live(bed, &[])?)]);
-        };
-        let paths = paths(bed, batch)?;
-        let changed = |path: &str, blob: Option<&String>| blob != first.get(path);
-        let _tree = recording.wait("the commit of a batch", &paths, changed)?;
-        let repository = recording.repository();
-        let other = ["--defaults", "1.35"];
-        Ok(vec![
-            ("mirror", product::mirror(bed, &repository, &[])?),
-            ("mirror, 1.35", product::mirror(bed, &repository, &other)?),
-        ])
-    }
+/// Where the time goes.
+pub(crate) struct Stopwatch {
+    last: Instant,
+    laps: Vec<(&'static str, Duration)>,
+}
 
-    fn wait_for_reset(&mut self, bed: &Bed<'_>, batch: &[Mutation]) -> Result<()> {
-        let Side::Mirror(recording, first) = self else {
-            return Ok(());
-        };
-        let paths = paths(bed, batch)?;
-        let as_before = |path: &str, blob: Option<&String>| blob == first.get(path);
-        let _tree = recording.wait("the commit of a reset", &paths, as_before)?;
-        Ok(())
+impl Default for Stopwatch {
+    fn default() -> Self {
+        Self {
+            last: Instant::now(),
+            laps: Vec::new(),
+        }
     }
 }
 
-/// The files of the changed objects in a mirror.
-fn paths(bed: &Bed<'_>, batch: &[Mutation]) -> Result<Vec<String>> {
-    let path = |mutation: &Mutation| {
-        let id = &mutation.id;
-        let plural = &bed.api.resource(id)?.plural;
-        let folder = match id.group.as_str() {
-            "" => plural.clone(),
-            group => format!("{plural}.{group}"),
-        };
-        let name = id.name.replace(':', "%3a");
-        Ok(match &id.namespace {
-            Some(namespace) => format!("namespaces/{namespace}/{folder}/{name}.yaml"),
-            None => format!("cluster/{folder}/{name}.yaml"),
-        })
+impl Stopwatch {
+    /// What was done since the last lap is called so.
+    pub(crate) fn lap(&mut self, name: &'static str) {
+        let took = self.last.elapsed();
+        self.last = Instant::now();
+        match self.laps.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum += took,
+            None => self.laps.push((name, took)),
+        }
+    }
+
+    pub(crate) fn print(&self) -> String {
+        let laps = self.laps.iter();
+        let laps: Vec<_> = laps
+            .map(|(name, took)| format!("  {:7.1} s {name}", took.as_secs_f64()))
+            .collect();
+        format!("where the time went:\n{}", laps.join("\n"))
+    }
+}
+
+/// What a mirror alone says wrongly at the commit of each change: of the object that was changed
+/// last, or of another that the commit touches.
+fn at_each_commit<'m>(
+    bed: &Bed<'_>,
+    repository: &Path,
+    base: &str,
+    batch: &'m [Mutation],
+) -> Result<Vec<(Option<&'m Mutation>, String)>> {
+    let commits = batch.iter().map(|mutation| mutation.commit.clone());
+    let judged = product::at_commits(bed, repository, base, commits.collect(), &MINORS)?;
+    if judged.len() != batch.len() {
+        return Err(Failure::new("a commit was not judged"));
+    }
+    let mut wrong = Vec::new();
+    let mut changed: BTreeMap<Identity, &Mutation> = BTreeMap::new();
+    for (mutation, reports) in batch.iter().zip(judged) {
+        let id = unversioned(&mutation.id);
+        changed.insert(id.clone(), mutation);
+        for (minor, report) in MINORS.iter().zip(reports) {
+            let mode = format!("at its commit, 1.{minor}");
+            if !report.objects.contains_key(&id) {
+                wrong.push((Some(mutation), format!("{mode}: {id:?} was not touched")));
+            }
+            for (id, reported) in &report.objects {
+                match changed.get(id) {
+                    Some(earlier) => {
+                        let as_expected = is_as_expected(&earlier.then, reported)
+                            || is_as_expected(&earlier.expected, reported);
+                        if !as_expected {
+                            let text = difference(earlier, reported);
+                            wrong.push((Some(*earlier), format!("{mode}: {text}")));
+                        }
+                    }
+                    None if reported.class == "InSync" => {}
+                    None => {
+                        let text = format!("{mode}: {id:?} was not changed: {reported:?}");
+                        wrong.push((None, text));
+                    }
+                }
+            }
+            for line in report.json["incomplete"].as_array().into_iter().flatten() {
+                wrong.push((None, format!("{mode}: incomplete: {line}")));
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+/// The file of an object in a mirror.
+fn path(bed: &Bed<'_>, id: &Identity) -> Result<String> {
+    let plural = &bed.api.resource(id)?.plural;
+    let folder = match id.group.as_str() {
+        "" => plural.clone(),
+        group => format!("{plural}.{group}"),
     };
-    batch.iter().map(path).collect()
+    let name = id.name.replace(':', "%3a");
+    Ok(match &id.namespace {
+        Some(namespace) => format!("namespaces/{namespace}/{folder}/{name}.yaml"),
+        None => format!("cluster/{folder}/{name}.yaml"),
+    })
 }
 
 /// What is not as expected, with the change that it comes from.
@@ -152,9 +230,7 @@ pub(crate) fn compare<'m>(
     let nothing = Reported::default();
     for (id, mutation) in &changed {
         let reported = report.objects.get(id).unwrap_or(&nothing);
-        let class = object_class(&mutation.expected);
-        let is_class = reported.class == class || (class == "InSync" && reported.class.is_empty());
-        if reported.fields != mutation.expected || !is_class {
+        if !is_as_expected(&mutation.expected, reported) {
             wrong.push((Some(*mutation), difference(mutation, reported)));
         }
     }
@@ -167,6 +243,12 @@ pub(crate) fn compare<'m>(
         wrong.push((None, format!("incomplete: {line}")));
     }
     wrong
+}
+
+fn is_as_expected(expected: &[Finding], reported: &Reported) -> bool {
+    let class = object_class(expected);
+    let is_class = reported.class == class || (class == "InSync" && reported.class.is_empty());
+    reported.fields == expected && is_class
 }
 
 /// What an object with these findings is.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::bed::{Bed, READER};
+use crate::judge;
 use crate::oracle::owners::Writer;
 use crate::oracle::{Class, Finding, Identity};
 use crate::support::program::{Finished, Program};
@@ -44,8 +45,7 @@ pub(crate) fn command(bed: &Bed<'_>, home: &Path) -> Result<Program> {
     let key = home.join("key");
     std::fs::write(&key, KEY).context(key.display())?;
     let mut program = Program::strandline(home).arg("drift");
-    for set in &bed.sets {
-        let source = format!("{}={}", set.name, set.folder.display());
+    for source in bed.sources() {
         program = program.args(["--desired", &source]);
     }
     Ok(program
@@ -74,7 +74,50 @@ pub(crate) fn mirror(bed: &Bed<'_>, repository: &Path, args: &[&str]) -> Result<
     read(program.run()?)
 }
 
-fn read(finished: Finished) -> Result<Report> {
+/// What a mirror alone says at each of these commits, whose first follows `base`: by the tables of
+/// each minor version, of the objects that a commit touched.
+pub(crate) fn at_commits(
+    bed: &Bed<'_>,
+    repository: &Path,
+    base: &str,
+    commits: Vec<String>,
+    minors: &[u32],
+) -> Result<Vec<Vec<Report>>> {
+    let request = judge::Request {
+        repository: repository.to_owned(),
+        sources: bed.sources(),
+        base: base.to_owned(),
+        commits,
+        minors: minors.to_vec(),
+    };
+    let home = tempfile::tempdir().context("a home without a kubeconfig")?;
+    let answer = Program::new(std::env::current_exe().context("the test's program")?)
+        .dir(home.path())
+        .env("HOME", home.path())
+        .env("KUBECONFIG", "/nonexistent")
+        .env(judge::ASKED, "1")
+        .stdin(serde_json::to_vec(&request).context("a request")?)
+        .deadline(Duration::from_secs(600))
+        .run()?
+        .success()?;
+    let mut answer: Value = serde_json::from_str(&answer).context("a judge's answer")?;
+    crate::report(&format!(
+        "the judge: {:.1} s to read the mirror, {:.1} s for {} commits",
+        answer["opened"].as_f64().unwrap_or_default(),
+        answer["judged"].as_f64().unwrap_or_default(),
+        request.commits.len()
+    ));
+    let of_commits: Vec<Vec<Value>> =
+        serde_json::from_value(answer["reports"].take()).context("a judge's reports")?;
+    let parsed = of_commits.into_iter().map(|reports| {
+        let parsed = reports.into_iter().map(|json| parse(0, json));
+        parsed.collect()
+    });
+    parsed.collect()
+}
+
+/// The report that a run printed.
+pub(crate) fn read(finished: Finished) -> Result<Report> {
     let Some(code @ (0 | 1 | 3)) = finished.code else {
         return Err(finished
             .expect_code(0)
@@ -83,6 +126,10 @@ fn read(finished: Finished) -> Result<Report> {
     };
     let json: Value = serde_json::from_str(&finished.stdout)
         .context(format_args!("{}: {}", finished.what, finished.stderr))?;
+    parse(code, json)
+}
+
+fn parse(code: i32, json: Value) -> Result<Report> {
     let mut objects = BTreeMap::new();
     for object in json["objects"].as_array().into_iter().flatten() {
         let id = Identity {

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use crate::api::MERGE_PATCH;
 use crate::bed::{BED_SOURCE, Bed};
+use crate::kubectl_diff::{Tally, Verdict};
 use crate::matrix::{self, Mutation};
-use crate::mutations;
+use crate::mutations::{self, Stopwatch};
 use crate::product::{self, Report};
 use crate::reencode::{self, Done};
 use crate::support::acid::How;
@@ -29,6 +30,7 @@ pub(crate) fn created(plane: &ControlPlane) -> Outcome {
 }
 
 fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
+    let mut watch = Stopwatch::default();
     let mut bed = match Bed::new(plane, how) {
         Ok(bed) => bed,
         Err(Unavailable::Missing(reason)) => return skipped("no false alarm", &reason),
@@ -41,7 +43,21 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
     in_sync(&product::live(&bed, &[])?, objects, "without controllers")?;
     plane.start_controller_manager()?;
     bed.settle()?;
+    watch.lap("the bed");
     in_sync(&product::live(&bed, &[])?, objects, "with controllers")?;
+    watch.lap("drift with controllers");
+
+    let mut kubectl = Tally::default();
+    let untouched: Vec<_> = bed
+        .desired()
+        .map(|(id, _)| Verdict {
+            id,
+            expected: &[],
+            how: "untouched",
+        })
+        .collect();
+    let mut unexplained = kubectl.compare(&bed, &untouched)?;
+    watch.lap("kubectl diff of what is untouched");
 
     let mut done = Done::default();
     let again = bed.home().join("again");
@@ -65,7 +81,9 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
     }
     in_sync(&product::live(&bed, &[])?, objects, "written again")?;
 
+    watch.lap("written again");
     let planted = plant(&bed, &mut rng)?;
+    watch.lap("planting");
     let report = product::live(&bed, &[])?;
     let wrong = mutations::compare(&planted, &report);
     if !wrong.is_empty() {
@@ -77,6 +95,14 @@ fn nothing_to_say(plane: &ControlPlane, how: How) -> Outcome {
         "{how:?}: {objects} objects in sync, {} planted",
         planted.len()
     ));
+    let said: Vec<_> = planted.iter().map(Verdict::of).collect();
+    unexplained.extend(kubectl.compare(&bed, &said)?);
+    watch.lap("drift and kubectl diff of what is planted");
+    crate::report(&kubectl.print());
+    crate::report(&watch.print());
+    if !unexplained.is_empty() {
+        return Err(Failure::new(unexplained.join("\n")).into());
+    }
     Ok(Completion::Completed)
 }
 
@@ -95,7 +121,7 @@ fn say_what_went_server_side(bed: &Bed<'_>) -> Result<()> {
 }
 
 /// Zero findings, zero unknown, every object and nothing else known.
-fn in_sync(report: &Report, objects: usize, when: &str) -> Result<()> {
+pub(crate) fn in_sync(report: &Report, objects: usize, when: &str) -> Result<()> {
     let counts = [
         "modified", "missing", "extra", "pending", "ignored", "unknown",
     ];

@@ -50,6 +50,12 @@ impl Recording {
             let log = recording.child.stderr()?;
             Ok(log.contains("the first sync is settled").then_some(()))
         })?;
+        // They are gathered beside it, and may come later on a busy machine.
+        wait_for("the facts", SOON, || {
+            recording.alive()?;
+            let sidecar = recording.tree(OWNERS)?;
+            Ok(sidecar.contains_key("facts/cluster.json").then_some(()))
+        })?;
         Ok(recording)
     }
 
@@ -87,6 +93,34 @@ impl Recording {
     pub(crate) fn commits(&self, reference: &str) -> Result<usize> {
         let text = git(&self.repository(), &["rev-list", "--count", reference])?;
         text.trim().parse().context(reference)
+    }
+
+    /// The newest commit of the mirror.
+    pub(crate) fn tip(&self) -> Result<String> {
+        let text = git(&self.repository(), &["rev-parse", "main"])?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// Waits until a commit after `last` has another file at the path than `blob`; that commit.
+    pub(crate) fn commit_of(
+        &mut self,
+        path: &str,
+        blob: Option<&String>,
+        last: &str,
+    ) -> Result<String> {
+        let repository = self.repository();
+        let done = wait_for("the commit of a change", SOON, || {
+            self.alive()?;
+            let tip = self.tip()?;
+            if tip == last {
+                return Ok(None);
+            }
+            let name = format!("{tip}:{path}");
+            let found = git(&repository, &["rev-parse", "--verify", "--quiet", &name]).ok();
+            let found = found.map(|found| found.trim().to_owned());
+            Ok((found.as_ref() != blob).then_some(tip))
+        });
+        done.map_err(|error| Failure::new(format!("{error}: {path}\n{}", self.child.log_tail(5))))
     }
 
     /// Waits until the files of these paths are as `hold` wants them, and what it is.

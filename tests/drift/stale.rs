@@ -1,5 +1,7 @@
 //! A dead recorder's mirror must not read as "in sync".
 
+use std::path::Path;
+
 use libtest_mimic::Completion;
 use serde_json::json;
 
@@ -26,11 +28,13 @@ pub(crate) fn a_dead_recorder(plane: &ControlPlane) -> Outcome {
     std::fs::write(&key, KEY).context("the key")?;
 
     let stopped = Recording::start(plane)?.stop()?;
-    let drift = |args: &[&str]| -> Result<Finished> {
+    let path = stopped.repository();
+    let url = format!("file://{}", path.display());
+    let drift_of = |mirror: &Path, args: &[&str]| -> Result<Finished> {
         Program::strandline(home.path())
             .env("KUBECONFIG", "/nonexistent")
             .args(["drift", "--mirror"])
-            .arg(stopped.repository())
+            .arg(mirror)
             .args(["--desired", &format!("shop={}", desired.display())])
             .args([
                 "--desired",
@@ -39,6 +43,9 @@ pub(crate) fn a_dead_recorder(plane: &ControlPlane) -> Outcome {
             .args(args)
             .run()
     };
+    let drift = |args: &[&str]| drift_of(&path, args);
+    // The same mirror somewhere else: its sidecar comes along.
+    let far = |args: &[&str]| drift_of(Path::new(&url), args);
 
     // Fresh: what the recorder itself left.
     let alive = stopped.alive()?;
@@ -46,6 +53,16 @@ pub(crate) fn a_dead_recorder(plane: &ControlPlane) -> Outcome {
     let fresh = drift(&["--stale-after", "15m", "-o", "json"])?.expect_code(0)?;
     let report: serde_json::Value = serde_json::from_str(&fresh.stdout).context("the report")?;
     assert_eq!(report["asOf"], time.as_str(), "{report}");
+    let fetched = far(&["--stale-after", "15m", "-o", "json"])?.expect_code(0)?;
+    let mut fetched: serde_json::Value =
+        serde_json::from_str(&fetched.stdout).context("the report")?;
+    // All but where it comes from.
+    assert!(
+        fetched["live"]["name"].to_string().contains(&url),
+        "{fetched}"
+    );
+    fetched["live"]["name"] = report["live"]["name"].clone();
+    assert_eq!(fetched, report);
 
     // Killed an hour ago.
     let hour_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(1);
@@ -54,6 +71,9 @@ pub(crate) fn a_dead_recorder(plane: &ControlPlane) -> Outcome {
     let stale = drift(&["--stale-after", "15m"])?.expect_code(3)?;
     let said = format!("{}{}", stale.stdout, stale.stderr);
     assert!(said.contains(&since), "does not say since when: {said}");
+    let fetched = far(&["--stale-after", "15m"])?.expect_code(3)?;
+    let told = format!("{}{}", fetched.stdout, fetched.stderr);
+    assert!(told.contains(&since), "does not say since when: {told}");
     let stale = drift(&["--stale-after", "15m", "-o", "json"])?.expect_code(3)?;
     let report: serde_json::Value = serde_json::from_str(&stale.stdout).context("the report")?;
     assert_eq!(report["asOf"], since.as_str(), "{report}");
@@ -75,6 +95,7 @@ pub(crate) fn a_dead_recorder(plane: &ControlPlane) -> Outcome {
         &["update-ref", "-d", crate::recording::ALIVE],
     )?;
     let _ = drift(&["--stale-after", "15m"])?.expect_code(3)?;
+    let _ = far(&["--stale-after", "15m"])?.expect_code(3)?;
 
     // The cluster went on meanwhile, and the mirror cannot know.
     let api = Api::connect(plane)?;

@@ -1,8 +1,8 @@
-//! `auto` on real objects: Argo CD's and Flux's with their published CRDs on a real API server, a
-//! repository behind a real Git server, and releases that the real `helm` made, of both versions.
+//! `auto` on real objects, from the command line: Argo CD's and Flux's with their published CRDs on a
+//! real API server, a repository behind a real Git server, and releases that the real `helm` made,
+//! of both versions; then from a mirror alone, and with the rights of one namespace.
 //!
-//! Needs the control plane, the CRDs, `git http-backend`, and Go, once, to build `tests/helm` and
-//! `tests/helm4`.
+//! Needs the control plane, the CRDs, `git http-backend`, and Go, once, to build `tests/helm`.
 
 #![expect(unreachable_pub, reason = "nothing in a test crate is reachable")]
 
@@ -11,10 +11,10 @@ use std::process::ExitCode;
 #[path = "../support/mod.rs"]
 mod support;
 
-mod gitops;
-mod helm;
-mod live;
+mod kustomized;
+mod scene;
 mod server;
+mod whole;
 
 use support::plane::Options;
 
@@ -22,9 +22,11 @@ fn main() -> ExitCode {
     support::suite::run(
         Options::default(),
         &[
-            ("helm_3_and_4_releases_are_read", helm::releases_are_read),
-            ("argo_cd_applications_are_followed", gitops::argo),
-            ("flux_kustomizations_are_followed", gitops::flux),
+            ("auto_needs_no_flag", whole::auto_needs_no_flag),
+            (
+                "a_target_namespace_is_kustomizes",
+                kustomized::a_target_namespace_is_kustomizes,
+            ),
         ],
     )
 }

@@ -7,7 +7,7 @@ use strandline::drift::defaults::Tables;
 use strandline::drift::schema::{Node, Schemas, from_crd, from_openapi};
 
 use crate::judge::{Judge, without_server_made};
-use crate::openapi::http::Api;
+use crate::support::http::Api;
 use crate::support::plane::ControlPlane;
 use crate::support::{Context as _, Failure, Result};
 

@@ -74,7 +74,7 @@ const EVERY_ROOM: &[&str] = &[
 ///
 /// Of `sops`, all but the one file that wraps data keys with `age`, which draws from the operating
 /// system and can be given no other source.
-const PURE: [&str; 37] = [
+const PURE: [&str; 38] = [
     "object",
     "filter",
     "owners",
@@ -109,6 +109,7 @@ const PURE: [&str; 37] = [
     "drift/evaluate",
     "drift/live/mod",
     "drift/ownership",
+    "drift/quantity",
     "drift/report",
     "drift/schema",
     "restore/plan",

@@ -162,6 +162,18 @@ pub(crate) fn drift_is_told_beside_the_recording(plane: &ControlPlane) -> Outcom
     let both = ["ConfigMap settings Modified", "Secret token Modified"];
     assert_eq!(classes(&next_report(&mirror, 5)?), both);
 
+    // Evaluated again, with the same drift on another line: the sixth report is the next change's.
+    let log = mirror.home().join("record.err");
+    let evaluated = || -> Result<usize> {
+        let log = std::fs::read_to_string(&log).context(log.display())?;
+        Ok(log.matches("drift was evaluated").count())
+    };
+    let before = evaluated()?;
+    write("settings.yaml", &format!("# moved\n{}", settings("2")))?;
+    until("a whole evaluation", Instant::now(), PATIENCE, || {
+        Ok(evaluated()? > before)
+    })?;
+
     let gone = ["-n", "drifting", "delete", "configmap", "settings"];
     let _ = plane.kubectl(gone)?.success()?;
     logged(&mut recorder, "drifting/ConfigMap settings: Missing")?;
@@ -177,7 +189,6 @@ pub(crate) fn drift_is_told_beside_the_recording(plane: &ControlPlane) -> Outcom
     assert_eq!(report["summary"]["inSync"], 0, "{report}");
 
     let _ = recorder.stop()?;
-    let log = mirror.home().join("record.err");
     let log = std::fs::read_to_string(&log).context(log.display())?;
     assert_eq!(commits(&mirror.repository())?, 7, "nothing more");
     let warnings = log.matches("what is desired is not wholly known").count();

@@ -16,7 +16,19 @@ mod support;
 )]
 mod mirror;
 
+#[path = "../drift_defaults/bed.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of defaults, which use all of it"
+)]
+mod bed;
+#[path = "../drift_defaults/judge.rs"]
+mod judge;
+#[path = "../drift_defaults/total.rs"]
+mod total;
+
 mod kinds;
+mod left_out;
 mod openapi;
 mod trip;
 
@@ -26,6 +38,8 @@ fn main() -> ExitCode {
     support::suite::run(
         Options::default(),
         &[
+            // First: it asks by dry runs, which are refused for what is there.
+            ("every_field_left_out", left_out::every_field_left_out),
             ("every_kind_is_covered", kinds::every_kind_is_covered),
             (
                 "what_was_generated_is_recorded",

@@ -267,7 +267,7 @@ pub fn manifests(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Splits a stream at its `---` lines, which cannot be anything else in column one.
-fn split(text: &str) -> Vec<String> {
+pub fn split(text: &str) -> Vec<String> {
     let mut documents = vec![String::new()];
     for line in text.split_inclusive('\n') {
         match line.strip_prefix("---") {

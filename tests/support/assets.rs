@@ -15,19 +15,18 @@ const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/control-plane")
 /// The Go module that builds `sops` and `age-keygen`: a minute and a half on two cores.
 const SOPS_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sops");
 
-/// The Go modules that build `helm`, of the two major versions that are in use: two minutes each.
-const HELM_MODULES: [(&str, &str, &str); 2] = [
-    (
-        "helm",
-        "tests/helm",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helm"),
-    ),
-    (
-        "helm4",
-        "tests/helm4",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helm4"),
-    ),
+/// The Go module that builds `helm` of the two major versions that are in use, which share nearly
+/// all that they are made of.
+const HELM_MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/helm");
+
+/// The programs of [`HELM_MODULE`]: go would name both `helm`.
+const HELMS: [(&str, &str); 2] = [
+    ("helm3", "helm.sh/helm/v3/cmd/helm"),
+    ("helm4", "helm.sh/helm/v4/cmd/helm"),
 ];
+
+/// All tools of a module, under the names that go gives them.
+const TOOLS: [(&str, &str); 1] = [("", "tool")];
 
 /// About five minutes on two idle cores; a machine may be busy.
 const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
@@ -83,7 +82,7 @@ impl Assets {
 /// The folder with the binaries of `tests/sops`: `sops` and `age-keygen`.
 pub fn sops() -> Result<PathBuf, Unavailable> {
     built_once("sops", SOPS_MODULE, "sops", |_, cache, folder| {
-        let scratch = go_build("tests/sops", SOPS_MODULE, "-s -w", cache)?;
+        let scratch = go_build("tests/sops", SOPS_MODULE, &TOOLS, "-s -w", cache)?;
         std::fs::rename(&scratch, folder).context(folder.display())?;
         Ok(())
     })
@@ -91,16 +90,12 @@ pub fn sops() -> Result<PathBuf, Unavailable> {
 
 /// The programs `helm` of versions 3 and 4.
 pub fn helms() -> Result<[PathBuf; 2], Unavailable> {
-    let build = |(name, shown, module): (&str, &str, &str)| {
-        let folder = built_once(name, module, "helm", |_, cache, folder| {
-            let scratch = go_build(shown, module, "-s -w", cache)?;
-            std::fs::rename(&scratch, folder).context(folder.display())?;
-            Ok(())
-        })?;
-        Ok::<PathBuf, Unavailable>(folder.join("helm"))
-    };
-    let [three, four] = HELM_MODULES;
-    Ok([build(three)?, build(four)?])
+    let folder = built_once("helm", HELM_MODULE, "helm4", |_, cache, folder| {
+        let scratch = go_build("tests/helm", HELM_MODULE, &HELMS, "-s -w", cache)?;
+        std::fs::rename(&scratch, folder).context(folder.display())?;
+        Ok(())
+    })?;
+    Ok(HELMS.map(|(name, _)| folder.join(name)))
 }
 
 /// Returns the folder in the cache where `build` (of `go.mod`, the cache, the folder) puts what it
@@ -147,7 +142,7 @@ fn cache() -> Result<PathBuf> {
 
 fn build(go_mod: &str, cache: &Path, folder: &Path) -> Result<(), Unavailable> {
     let flags = linker_flags(go_mod)?;
-    let path = go_build("tests/control-plane", MODULE, &flags, cache)?;
+    let path = go_build("tests/control-plane", MODULE, &TOOLS, &flags, cache)?;
     // The package's last path element is its major version, so go names the binary by the one
     // before it.
     std::fs::rename(path.join("server"), path.join("etcd")).context("no etcd was built")?;
@@ -155,7 +150,8 @@ fn build(go_mod: &str, cache: &Path, folder: &Path) -> Result<(), Unavailable> {
     Ok(())
 }
 
-/// Builds the tools of a Go module into a new folder below `cache`.
+/// Builds programs of a Go module into a new folder below `cache`: each has a name there (none: the
+/// one that go gives it) and a package.
 #[expect(
     clippy::print_stderr,
     reason = "a silent wait of minutes looks like a hang"
@@ -163,6 +159,7 @@ fn build(go_mod: &str, cache: &Path, folder: &Path) -> Result<(), Unavailable> {
 fn go_build(
     shown: &str,
     module: &str,
+    programs: &[(&str, &str)],
     linker_flags: &str,
     cache: &Path,
 ) -> Result<PathBuf, Unavailable> {
@@ -173,12 +170,14 @@ fn go_build(
     }
     eprintln!("building {shown} into the cache: minutes, once");
     let scratch = tempfile::tempdir_in(cache).context("cannot make a folder to build in")?;
-    go.args(["build", "-C", module, "-o"])
-        .arg(scratch.path())
-        .args(["-ldflags", linker_flags, "tool"])
-        .deadline(BUILD_DEADLINE)
-        .run()?
-        .success()?;
+    for (name, package) in programs {
+        let go = go.clone().args(["build", "-C", module, "-o"]);
+        go.arg(scratch.path().join(name))
+            .args(["-ldflags", linker_flags, package])
+            .deadline(BUILD_DEADLINE)
+            .run()?
+            .success()?;
+    }
     Ok(scratch.keep())
 }
 

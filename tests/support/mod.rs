@@ -21,6 +21,7 @@ pub mod acid;
 pub mod assets;
 pub mod child;
 pub mod expectation;
+pub mod http;
 pub mod plane;
 pub mod program;
 pub mod suite;

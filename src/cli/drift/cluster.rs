@@ -20,7 +20,7 @@ use crate::drift::report::LiveInfo;
 use crate::filter::DigestKey;
 use crate::mirror::Heads;
 use crate::record::{
-    Identity, Metrics, ReadPlan, RecorderOptions, Recording, Until, WindowOptions, record,
+    COVERAGE, Identity, Metrics, ReadPlan, RecorderOptions, Recording, Until, WindowOptions, record,
 };
 use crate::telemetry::clock;
 
@@ -110,7 +110,7 @@ pub(super) async fn read(
         namespaces: settings.namespaces.clone(),
         digest_key: String::new(),
     };
-    files.insert("coverage.json".to_owned(), serde_json::to_vec(&coverage)?);
+    files.insert(COVERAGE.to_owned(), serde_json::to_vec(&coverage)?);
     let facts = Facts::read(&files)?;
     let info = LiveInfo {
         kind: "cluster".to_owned(),

@@ -1,6 +1,8 @@
 //! `strandline drift`.
 
+mod beside;
 mod cluster;
+mod look;
 mod metrics;
 mod mirror;
 mod parallel;
@@ -12,8 +14,6 @@ mod watch;
 use std::fs;
 use std::sync::Arc;
 
-use tracing::info;
-
 use self::sources::DesiredSide;
 use super::output::Output;
 use super::rules::Ruling;
@@ -23,7 +23,7 @@ use crate::config::{DriftArgs, DriftSettings, LiveSide, Place};
 use crate::drift::accept;
 use crate::drift::defaults::Tables;
 use crate::drift::desired::{RenderContext, Source, read_source};
-use crate::drift::evaluate::Question;
+use crate::drift::evaluate::{Evaluator, Question};
 use crate::drift::live::{FactsError, Live};
 use crate::drift::report::Report;
 use crate::filter::{DigestKey, LabelSelector};
@@ -121,7 +121,10 @@ impl Run {
         let report = self.compare(output).await?;
         match self.settings.settle {
             Some(settle) if print::exit_code(&report, &self.settings.fail_on) == Exit::Drift => {
-                info!(?settle, "drift was found: it is looked at again");
+                let seconds = settle.as_secs();
+                output.note(&format!(
+                    "drift was found: it is looked at again in {seconds} s"
+                ));
                 tokio::time::sleep(settle).await;
                 self.compare(output).await
             }
@@ -130,13 +133,23 @@ impl Run {
     }
 
     async fn compare(&self, output: &Output) -> Result<Report, Failure> {
-        let seen = self.live(output).await?;
+        let mut seen = self.live(output).await?;
         let desired = sources::read(self, &seen).await?;
-        self.judge(&seen, &desired)
+        if let Some(cluster) = seen.cluster.clone() {
+            let (deployers, tables) = (self.deployers()?, self.tables(&seen.live));
+            let evaluator = Evaluator::new(self.question(&seen, &desired, &deployers, &tables));
+            let wanted = evaluator.other_versions();
+            let key = self.digest_key.as_ref();
+            look::in_other_versions(&cluster, &mut seen.live, wanted, key).await?;
+        }
+        let mut report = self.judge(&seen, &desired)?;
+        if let Some(cluster) = &seen.cluster {
+            look::mark_rollouts(cluster, &seen.live, &mut report).await;
+        }
+        Ok(report)
     }
 
     fn judge(&self, seen: &Seen, desired: &DesiredSide) -> Result<Report, Failure> {
-        let settings = &self.settings;
         if let (Some(key), Some(made)) = (&self.digest_key, &seen.live.key_fingerprint)
             && key.fingerprint() != *made
         {
@@ -150,20 +163,31 @@ impl Run {
         }
         let deployers = self.deployers()?;
         let tables = self.tables(&seen.live);
-        let mut report = parallel::evaluate(Question {
+        let question = self.question(seen, desired, &deployers, &tables);
+        let mut report = parallel::evaluate(question);
+        desired.warn(&mut report);
+        Ok(report)
+    }
+
+    fn question<'a>(
+        &'a self,
+        seen: &'a Seen,
+        desired: &'a DesiredSide,
+        deployers: &'a Deployers,
+        tables: &'a Tables,
+    ) -> Question<'a> {
+        Question {
             live: &seen.live,
             desired: &desired.sources,
             ignores: &desired.ignores,
-            deployers: &deployers,
+            deployers,
             digest_key: self.digest_key.as_deref(),
-            tables: &tables,
-            namespaces: &settings.namespaces,
+            tables,
+            namespaces: &self.settings.namespaces,
             selector: self.selector.as_ref(),
             stale: seen.stale.as_deref(),
-            show_in_sync: settings.show_in_sync,
-        });
-        desired.warn(&mut report);
-        Ok(report)
+            show_in_sync: self.settings.show_in_sync,
+        }
     }
 
     /// Who deploys, whatever a source says of its own.

@@ -7,17 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::Failure;
-use super::super::reading::each;
-use super::{Run, Seen};
+use super::{Run, Seen, beside};
 use crate::canonical;
-use crate::cluster::{Cluster, Scope, Selectors};
 use crate::drift::accept::{self, Ignore};
-use crate::drift::desired::auto::{self, Auto, Releases, StoredRelease};
+use crate::drift::desired::auto::{self, Auto, Releases};
 use crate::drift::desired::{Desired, RenderContext, SourceKind, read_source};
 use crate::drift::live::Live;
 use crate::drift::report::Report;
 use crate::filter::AcceptFile;
-use crate::object::ApiType;
 use crate::owners::{Managers, ManagersFile};
 use crate::telemetry::clock;
 
@@ -83,25 +80,35 @@ async fn add_auto(
     seen: &Seen,
     context: &RenderContext,
 ) -> Result<(), Failure> {
-    let (stored, unreadable);
-    let releases = match &seen.cluster {
-        None => Releases::NotRecorded,
-        Some(cluster) => match releases(cluster).await {
-            Ok(found) => {
-                stored = found;
-                Releases::Known(&stored)
+    let asked = &run.settings.namespaces;
+    let (all, stored, unreadable);
+    let (live, releases) = match &seen.cluster {
+        None => (&seen.live, Releases::NotRecorded),
+        Some(cluster) => {
+            let live = if asked.is_empty() {
+                &seen.live
+            } else {
+                // Their deployers lie in other namespaces.
+                all = beside::with_deployers(cluster, &seen.live).await;
+                &all
+            };
+            match beside::releases(cluster, asked, live, &mut side.warnings).await {
+                Ok(found) => {
+                    stored = found;
+                    (live, Releases::Known(&stored))
+                }
+                Err(reason) => {
+                    unreadable = reason;
+                    (live, Releases::Unreadable(&unreadable))
+                }
             }
-            Err(reason) => {
-                unreadable = reason;
-                Releases::Unreadable(&unreadable)
-            }
-        },
+        }
     };
     let Auto {
-        found,
+        mut found,
         ignores,
         warnings,
-    } = auto::find(&seen.live, &releases);
+    } = auto::find(live, &releases);
     side.ignores.extend(ignores);
     side.warnings.extend(warnings);
     if found.is_empty() && run.sources.len() == 1 {
@@ -112,30 +119,12 @@ async fn add_auto(
                 .into(),
         );
     }
+    if !asked.is_empty() {
+        found.retain(|source| source.reaches(asked));
+    }
     let read = auto::read_all(found, context, &seen.live).await;
     side.sources.extend(read);
     Ok(())
-}
-
-/// The releases that Helm keeps in Secrets; the recorder does not read them.
-async fn releases(cluster: &Cluster) -> Result<Vec<StoredRelease>, String> {
-    let api_type = Arc::new(ApiType {
-        group: "".into(),
-        version: "v1".into(),
-        resource: "secrets".into(),
-        kind: "Secret".into(),
-        namespaced: true,
-    });
-    let selectors = Selectors {
-        label: None,
-        field: Some("type=helm.sh/release.v1".to_owned()),
-    };
-    let mut found = Vec::new();
-    each(cluster, &api_type, &Scope::Cluster, selectors, |object| {
-        found.extend(StoredRelease::of(&object.value));
-    })
-    .await?;
-    Ok(found)
 }
 
 /// What charts are told the cluster serves: `apps/v1`, `apps/v1/Deployment`.

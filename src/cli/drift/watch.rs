@@ -515,7 +515,6 @@ fn mark_of(desired: &DesiredSide) -> [u8; 32] {
         add(format!("{said:?}").as_bytes());
         for manifest in source.manifests.iter().chain(source.head.iter().flatten()) {
             let Manifest {
-                value,
                 file,
                 line,
                 keys_only,
@@ -523,8 +522,7 @@ fn mark_of(desired: &DesiredSide) -> [u8; 32] {
                 ..
             } = manifest;
             add(format!("{file}:{line}:{keys_only:?}:{keys_unknown}").as_bytes());
-            // Only maps with keys that are no text could fail, and no manifest has one.
-            add(&serde_json::to_vec(value).unwrap_or_default());
+            add(manifest.json());
         }
     }
     add(format!("{:?}", desired.ignores).as_bytes());

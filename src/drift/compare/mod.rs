@@ -15,7 +15,6 @@ mod duration;
 mod lists;
 mod metadata;
 mod places;
-mod quantity;
 mod scalars;
 mod walk;
 

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde_json::{Number, Value};
 use zeroize::Zeroizing;
 
+use super::super::quantity::Quantity;
 use super::super::schema::Kind;
 use super::duration::nanoseconds;
-use super::quantity::Quantity;
 
 /// As Go's decoder, which does not look at the bits behind the last byte.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -68,9 +68,12 @@ fn same_number(left: &Number, right: &Number) -> bool {
     number_text(left) == number_text(right)
 }
 
-/// Whole numbers that a float holds exactly are written as whole numbers.
+/// Whole numbers that a float holds exactly are written as whole numbers; those beyond 64 bits with
+/// sign are floats to the server
+/// (<https://pkg.go.dev/sigs.k8s.io/json#UnmarshalCaseSensitivePreserveInts>).
 fn number_text(number: &Number) -> String {
-    if let Some(float) = number.as_f64().filter(|_| number.is_f64()) {
+    let is_float = number.is_f64() || number.as_i64().is_none();
+    if let Some(float) = number.as_f64().filter(|_| is_float) {
         let whole = format!("{float:.0}");
         if float.fract() == 0.0 {
             return if whole == "-0" { "0".to_owned() } else { whole };
@@ -134,7 +137,13 @@ mod tests {
             (Kind::Number, json!(1.5), json!(1), false),
             (Kind::Any, json!(1.0), json!(1), true),
             (Kind::Any, json!(1e3), json!(1000), true),
-            (Kind::Any, json!(u64::MAX), json!(u64::MAX - 1), false),
+            (Kind::Any, json!(i64::MAX), json!(i64::MAX - 1), false),
+            (
+                Kind::Any,
+                json!(u64::MAX),
+                json!(1.844_674_407_370_955_2e19),
+                true,
+            ),
             (Kind::Any, json!("1000m"), json!("1"), false),
             (Kind::Any, json!("60s"), json!("1m0s"), false),
             (Kind::Duration, json!("60s"), json!("1m0s"), true),

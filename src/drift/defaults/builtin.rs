@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::tables::Facts;
-use super::{others, pods, quantity, services, workloads};
+use super::{others, pods, services, workloads};
+use crate::drift::quantity;
 use crate::drift::schema::{Kind, Node};
 
 /// An object's fields.
@@ -59,8 +60,12 @@ fn descend(value: &mut Value, node: Node<'_>, facts: &Facts) {
             if let Some(items) = node.items() {
                 for element in elements {
                     // Go reads null as the zero value of what a list holds.
-                    if element.is_null() && items.value_kind() == Kind::Object {
-                        *element = Value::Object(Fields::new());
+                    if element.is_null() {
+                        match items.value_kind() {
+                            Kind::Object => *element = Value::Object(Fields::new()),
+                            Kind::Text => *element = Value::String(String::new()),
+                            _ => {}
+                        }
                     }
                     descend(element, items, facts);
                 }

@@ -8,7 +8,6 @@ mod builtin;
 mod custom;
 mod others;
 mod pods;
-mod quantity;
 mod services;
 mod tables;
 mod workloads;

@@ -116,6 +116,7 @@ fn what_is_said_stays_unless_it_means_the_default() {
             "io.k8s.api.core.v1.ServiceSpec": {"properties": {
                 "type": {"type": "string"},
                 "ports": {"type": "array", "items": reference("ServicePort")},
+                "loadBalancerSourceRanges": {"type": "array", "items": {"type": "string"}},
             }},
             "io.k8s.api.core.v1.ServicePort": {"properties": {
                 "port": {"type": "integer", "default": 0},
@@ -128,7 +129,7 @@ fn what_is_said_stays_unless_it_means_the_default() {
     let schemas = from_openapi(document.to_string().as_bytes()).expect("a document");
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "labels": null},
-        "spec": {"type": "", "sessionAffinity": "ClientIP", "ports": [
+        "spec": {"type": "", "sessionAffinity": "ClientIP", "loadBalancerSourceRanges": [null, "a"], "ports": [
             {"port": 80, "name": null}, {"port": 1, "targetPort": "http", "protocol": "UDP"}, "odd",
         ]},
     });
@@ -140,6 +141,7 @@ fn what_is_said_stays_unless_it_means_the_default() {
             "type": "ClusterIP", "sessionAffinity": "ClientIP",
             "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10_800}},
             "internalTrafficPolicy": "Cluster", "ipFamilyPolicy": "SingleStack",
+            "loadBalancerSourceRanges": ["", "a"],
             "ports": [
                 {"port": 80, "protocol": "TCP", "targetPort": 80},
                 {"port": 1, "targetPort": "http", "protocol": "UDP"},

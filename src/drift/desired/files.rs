@@ -58,8 +58,9 @@ pub(super) fn folder(root: &Path) -> Read {
     if walk.problems.is_empty() {
         walk.folder(root);
     }
-    let mut read = parse(&walk.files);
-    read.problems.extend(walk.problems);
+    let (files, problems) = walk.read();
+    let mut read = parse(&files);
+    read.problems.extend(problems);
     read
 }
 
@@ -67,7 +68,7 @@ pub(super) fn folder(root: &Path) -> Read {
 pub(super) fn file(path: &Path) -> Read {
     let name = path.file_name().unwrap_or(path.as_os_str());
     let name: Arc<str> = name.to_string_lossy().into();
-    match read_file(path) {
+    match length_of(path).and_then(|length| read_file(path, length)) {
         Ok(text) => parse(&[File { name, text }]),
         Err(error) => Read {
             problems: vec![problem(Some(name), format!("cannot be read: {error}"))],
@@ -100,35 +101,16 @@ pub(super) fn parse(files: &[File]) -> Read {
         shares.push(share);
         rest = after;
     }
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(share) = shares.get(at) else {
-                break;
-            };
-            let mut read = Read::default();
-            for (file, part) in *share {
-                read.extend(read::read_part(file, part));
-            }
-            done.push((at, read));
+    let done = in_threads(threads, &shares, |share| {
+        let mut read = Read::default();
+        for (file, part) in *share {
+            read.extend(read::read_part(file, part));
         }
-        done
-    };
-    let mut done = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut done = work();
-        for other in others {
-            // A thread that failed has said so; what it had taken is missed below.
-            done.extend(other.join().unwrap_or_default());
-        }
-        done
+        read
     });
-    done.sort_by_key(|(at, _)| *at);
     let mut read = Read::default();
     let complete = done.len() == shares.len();
-    for (_, part) in done {
+    for part in done {
         read.extend(part);
     }
     if !complete {
@@ -136,6 +118,36 @@ pub(super) fn parse(files: &[File]) -> Read {
         read.problems.push(problem(None, reason.to_owned()));
     }
     read
+}
+
+/// Does the work on every item, in their order; less comes back where a thread fails.
+fn in_threads<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(&T) -> R + Sync,
+) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else {
+                break done;
+            };
+            done.push((at, work(item)));
+        }
+    };
+    let mut done = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut done = work();
+        for other in others {
+            // A thread that failed has said so.
+            done.extend(other.join().unwrap_or_default());
+        }
+        done
+    });
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, done)| done).collect()
 }
 
 fn problem(file: Option<Arc<str>>, reason: String) -> Problem {
@@ -147,19 +159,36 @@ fn problem(file: Option<Arc<str>>, reason: String) -> Problem {
     }
 }
 
-/// Reads a regular file: a pipe or a device would never end.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let refused = |reason: String| Err(io::Error::other(reason));
-    if !std::fs::metadata(path)?.is_file() {
-        return refused("neither a file nor a folder".to_owned());
+/// The length of a regular file: a pipe or a device would never end.
+fn length_of(path: &Path) -> io::Result<u64> {
+    let metadata = std::fs::metadata(path)?;
+    if metadata.is_file() {
+        Ok(metadata.len())
+    } else {
+        Err(io::Error::other("neither a file nor a folder"))
     }
-    let mut text = Vec::new();
+}
+
+/// Reads what is a regular file, of about this length in bytes.
+fn read_file(path: &Path, length: u64) -> io::Result<Vec<u8>> {
+    // With room for the read that finds the end.
+    let mut text = Vec::with_capacity(usize::try_from(length.min(LONGEST_FILE)).unwrap_or(0) + 32);
     let file = std::fs::File::open(path)?;
     file.take(LONGEST_FILE + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LONGEST_FILE {
-        return refused(format!("larger than {} MiB", LONGEST_FILE >> 20));
+        let reason = format!("larger than {} MiB", LONGEST_FILE >> 20);
+        return Err(io::Error::other(reason));
     }
     Ok(text)
+}
+
+/// What a folder has.
+enum Entry {
+    Folder,
+    /// A regular file of this length in bytes.
+    File(u64),
+    /// A link, or something else that has to be looked at.
+    Link,
 }
 
 /// A walk through a folder.
@@ -170,7 +199,8 @@ struct Walk {
     seen: BTreeSet<PathBuf>,
     entries: usize,
     bytes: u64,
-    files: Vec<File>,
+    /// With their lengths in bytes.
+    files: Vec<(PathBuf, u64)>,
     problems: Vec<Problem>,
 }
 
@@ -204,34 +234,23 @@ impl Walk {
         full
     }
 
-    /// Reads one folder, and then the folders in it: with a stack of its own, so that no depth
-    /// exhausts the thread's.
+    /// Finds the files of one folder, and then of the folders in it: with a stack of its own, so
+    /// that no depth exhausts the thread's.
     fn folder(&mut self, root: &Path) {
-        let mut stack = vec![root.to_owned()];
-        while let Some(path) = stack.pop() {
-            match self.enter(&path) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(error) => {
-                    self.failed(&path, &error);
-                    continue;
+        let mut stack = vec![(root.to_owned(), Entry::Link)];
+        while let Some((path, entry)) = stack.pop() {
+            let visited = match entry {
+                // It lies in a folder that was entered.
+                Entry::File(length) => Ok(Some(length)),
+                Entry::Folder | Entry::Link => self.enter(&path, &mut stack),
+            };
+            match visited {
+                Ok(Some(length)) => {
+                    self.bytes += length;
+                    self.files.push((path.clone(), length));
                 }
-            }
-            if path.is_dir() {
-                match self.children(&path) {
-                    // The last one is taken first.
-                    Ok(children) => stack.extend(children.into_iter().rev()),
-                    Err(error) => self.failed(&path, &error),
-                }
-            } else {
-                match read_file(&path) {
-                    Ok(text) => {
-                        self.bytes += text.len() as u64;
-                        let name = self.name(&path);
-                        self.files.push(File { name, text });
-                    }
-                    Err(error) => self.failed(&path, &error),
-                }
+                Ok(None) => {}
+                Err(error) => self.failed(&path, &error),
             }
             self.entries += 1;
             if self.full(&path) {
@@ -240,33 +259,68 @@ impl Walk {
         }
     }
 
-    /// Whether a path is to be read: it is inside, and was not read before.
-    fn enter(&mut self, path: &Path) -> io::Result<bool> {
+    /// Looks where a path leads: the length of a file, or what is in a folder. Nothing where it is
+    /// outside, or was entered before.
+    fn enter(&mut self, path: &Path, stack: &mut Vec<(PathBuf, Entry)>) -> io::Result<Option<u64>> {
         let real = path.canonicalize()?;
         if !real.starts_with(&self.real_root) {
             let reason = "a link to outside of the source: not followed; name its target as a \
                           source of its own";
             self.problem(path, reason.to_owned());
-            return Ok(false);
+            return Ok(None);
         }
-        if real.is_dir() {
-            return Ok(self.seen.insert(real));
+        if !real.is_dir() {
+            return length_of(&real).map(Some);
         }
-        Ok(true)
+        if self.seen.insert(real) {
+            // The last one is taken first.
+            stack.extend(self.children(path)?.into_iter().rev());
+        }
+        Ok(None)
     }
 
-    fn children(&mut self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+    /// Reads what was found.
+    fn read(mut self) -> (Vec<File>, Vec<Problem>) {
+        let threads = THREADS.min(self.files.len() >> 6).max(1);
+        let texts = in_threads(threads, &self.files, |(path, length)| {
+            read_file(path, *length)
+        });
+        let mut files = Vec::with_capacity(texts.len());
+        if texts.len() < self.files.len() {
+            let reason = "a part of the source could not be read: please report this";
+            self.problems.push(problem(None, reason.to_owned()));
+            return (files, self.problems);
+        }
+        for ((path, _), text) in std::mem::take(&mut self.files).into_iter().zip(texts) {
+            match text {
+                Ok(text) => files.push(File {
+                    name: self.name(&path),
+                    text,
+                }),
+                Err(error) => self.failed(&path, &error),
+            }
+        }
+        (files, self.problems)
+    }
+
+    fn children(&mut self, folder: &Path) -> io::Result<Vec<(PathBuf, Entry)>> {
         let mut children = Vec::new();
         for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
             let Some(name) = path.file_name().map(std::ffi::OsStr::to_string_lossy) else {
                 continue;
             };
             if name.starts_with('.') {
                 continue;
             }
-            if path.is_dir() || is_manifest(&name) {
-                children.push(path.clone());
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                children.push((path.clone(), Entry::Folder));
+            } else if kind.is_file() && is_manifest(&name) {
+                children.push((path.clone(), Entry::File(entry.metadata()?.len())));
+            } else if !kind.is_file() && (is_manifest(&name) || path.is_dir()) {
+                children.push((path.clone(), Entry::Link));
             }
             if folder != self.root && name == CHART {
                 let reason = "a Helm chart: its templates are no manifests; name its folder as a \
@@ -275,7 +329,7 @@ impl Walk {
                 return Ok(Vec::new());
             }
         }
-        children.sort();
+        children.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(children)
     }
 }

@@ -8,6 +8,7 @@ pub mod auto;
 mod fetch;
 mod files;
 mod git;
+mod packed;
 mod read;
 mod render;
 mod secrets;
@@ -18,6 +19,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
+use packed::Packed;
 use serde_json::Value;
 
 use super::accept::Ignore;
@@ -35,8 +37,9 @@ pub use source::{GitPlace, HelmOptions, Source, SourceError, SourceKind, Tree};
 /// One object that is desired.
 #[derive(Clone)]
 pub struct Manifest {
-    /// The object: scalars as Kubernetes reads them, `stringData` folded into `data`.
-    pub value: Value,
+    content: Packed,
+    api_version: Box<str>,
+    identity: Option<Identity>,
     /// The file that it stands in, as a report shows it; relative to its source.
     pub file: Arc<str>,
     /// 1-based line of the file that it starts on.
@@ -56,9 +59,12 @@ pub struct Manifest {
 
 impl Manifest {
     /// A manifest without text: every place in it is on the line that it starts on.
-    pub fn new(value: Value, file: Arc<str>, line: usize) -> Self {
+    pub fn new(value: &Value, file: Arc<str>, line: usize) -> Self {
+        let api_version = value.get("apiVersion").and_then(Value::as_str);
         Self {
-            value,
+            content: Packed::new(value),
+            api_version: api_version.unwrap_or_default().into(),
+            identity: Identity::of(value),
             file,
             line,
             text: None,
@@ -69,9 +75,36 @@ impl Manifest {
         }
     }
 
+    /// The object: scalars as Kubernetes reads them, `stringData` folded into `data`. It is parsed
+    /// anew where nobody holds it.
+    pub fn value(&self) -> Arc<Value> {
+        self.content.value()
+    }
+
+    /// The same as JSON.
+    pub fn json(&self) -> &[u8] {
+        self.content.json()
+    }
+
+    /// Changes the object; it stays at its place.
+    pub fn edit(&mut self, change: impl FnOnce(&mut Value)) {
+        let mut value = Arc::unwrap_or_clone(self.value());
+        change(&mut value);
+        let new = Self::new(&value, self.file.clone(), self.line);
+        self.content = new.content;
+        self.api_version = new.api_version;
+        self.identity = new.identity;
+    }
+
     /// Which object it is, as written; `None` without a name.
-    pub fn identity(&self) -> Option<Identity> {
-        Identity::of(&self.value)
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// API group (empty for the core group) and version, as written.
+    pub fn group_version(&self) -> (&str, &str) {
+        let version = &*self.api_version;
+        version.split_once('/').unwrap_or(("", version))
     }
 
     /// Whether it stands for a Secret that a controller makes of another object.
@@ -115,7 +148,9 @@ impl ManifestLines<'_> {
         // What was folded into a Secret's `data` may stand in its `stringData`, which wins.
         if let [Step::Key(first), rest @ ..] = at
             && &**first == "data"
-            && manifest.value.get("kind").and_then(Value::as_str) == Some("Secret")
+            && manifest
+                .identity()
+                .is_some_and(|identity| &*identity.kind == "Secret")
         {
             let folded = [&[Step::Key("stringData".into())], rest].concat();
             let other = line_of(&folded).filter(|found| found.steps > within + 1);
@@ -210,6 +245,9 @@ pub struct Desired {
     /// Objects that the source is known to own although their manifests could not be read: they are
     /// `Unknown`, not `Extra`.
     pub owned: Vec<Identity>,
+    /// Whether `owned` names all that is live of what could not be read: nothing else that is live
+    /// can be declared there.
+    pub bounded: bool,
     /// What was set aside, and why: hooks, `generateName`.
     pub set_aside: Vec<Problem>,
     /// What the source's own rules hide.

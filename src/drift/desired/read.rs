@@ -351,6 +351,13 @@ impl Reader<'_> {
             if generated.is_some_and(|name| name.as_str().is_some_and(|name| !name.is_empty())) {
                 let reason = "generateName: the server makes up the name at each creation";
                 self.set_aside(line, reason.to_owned(), None);
+            } else if metadata
+                .and_then(|metadata| metadata.get("name"))
+                .is_some_and(|name| name.is_boolean() || name.is_number())
+            {
+                let reason = "`metadata.name` is a boolean or a number, as YAML 1.1 reads `y`, \
+                              `no` or `1`: quote it";
+                self.problem(Some(line), reason.to_owned(), None);
             } else {
                 let reason = "no `metadata.name`: the object cannot be found in the cluster";
                 self.problem(Some(line), reason.to_owned(), None);
@@ -379,14 +386,14 @@ impl Reader<'_> {
             return;
         }
         let made = secrets::made_from(&value, &identity);
-        let mut manifest = Manifest::new(value, self.file.clone(), line);
+        let mut manifest = Manifest::new(&value, self.file.clone(), line);
         manifest.text = origin.text;
         manifest.first_line = origin.first_line;
         manifest.within = origin.within;
         manifest.keys_only = keys_only;
         self.read.manifests.push(manifest);
         if let Some(made) = made {
-            let mut manifest = Manifest::new(made.secret, self.file.clone(), line);
+            let mut manifest = Manifest::new(&made.secret, self.file.clone(), line);
             manifest.keys_only = Some(made.why);
             manifest.keys_unknown = made.keys_unknown;
             self.read.manifests.push(manifest);

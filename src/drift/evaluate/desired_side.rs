@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use super::super::desired::{Identity, Manifest};
 use super::Evaluator;
 use crate::filter::{Autoscaled, Context, DigestKey, Verdict};
-use crate::object::RawObject;
-use crate::owners::Mask;
+use crate::object::{RawObject, Step};
+use crate::owners::{Mask, MaskKind};
 
 /// The manager that stands for the desired state: it asked for all that a manifest says.
 const DESIRED: &str = "strandline-desired";
@@ -17,12 +17,86 @@ pub(super) struct Filtered {
     pub(super) value: Value,
     /// What the filter did to it.
     pub(super) masks: Vec<Mask>,
+    /// It did not look at it, so that nobody knows what of it may be seen.
+    pub(super) blind: bool,
+}
+
+impl Filtered {
+    /// With the values of `manifest` that the filter has hidden: to tell whether they differ, and
+    /// not to be shown. Digests would differ by where in a list they stand, and fixed texts never.
+    pub(super) fn revealed(&self, manifest: &Value) -> Value {
+        let mut value = self.value.clone();
+        let hidden = self
+            .masks
+            .iter()
+            .filter(|mask| mask.kind == MaskKind::Redacted);
+        let hidden: Vec<&[Step]> = hidden.map(|mask| &*mask.path).collect();
+        // Where the filter has moved elements of lists, their places are not the manifest's.
+        if is_aligned(manifest, &value, &hidden, false) {
+            for path in hidden {
+                let shown = path.iter().try_fold(manifest, step);
+                let place = path.iter().try_fold(&mut value, step_mut);
+                if let (Some(shown), Some(place)) = (shown, place) {
+                    place.clone_from(shown);
+                }
+            }
+        }
+        value
+    }
+}
+
+fn step<'v>(value: &'v Value, step: &Step) -> Option<&'v Value> {
+    match step {
+        Step::Key(key) => value.get(&**key),
+        Step::Index(index) => value.get(index),
+    }
+}
+
+fn step_mut<'v>(value: &'v mut Value, step: &Step) -> Option<&'v mut Value> {
+    match step {
+        Step::Key(key) => value.get_mut(&**key),
+        Step::Index(index) => value.get_mut(index),
+    }
+}
+
+/// Whether places of the second value that lead to what is hidden are the same in the first.
+fn is_aligned(manifest: &Value, filtered: &Value, hidden: &[&[Step]], in_list: bool) -> bool {
+    if hidden.iter().any(|path| path.is_empty()) {
+        return true;
+    }
+    let below = |at: &Step| -> Vec<&[Step]> {
+        let below = hidden.iter().filter_map(|path| path.split_first());
+        below
+            .filter(|(first, _)| *first == at)
+            .map(|(_, rest)| rest)
+            .collect()
+    };
+    match (manifest, filtered) {
+        (Value::Object(manifest), Value::Object(filtered)) => {
+            filtered.iter().all(|(name, filtered)| {
+                let hidden = below(&Step::Key(name.as_str().into()));
+                // What an element holds tells which one it is.
+                (hidden.is_empty() && !in_list)
+                    || manifest
+                        .get(name)
+                        .is_some_and(|manifest| is_aligned(manifest, filtered, &hidden, in_list))
+            })
+        }
+        (Value::Array(manifest), Value::Array(filtered)) => {
+            let pairs = manifest.iter().zip(filtered).enumerate();
+            manifest.len() == filtered.len()
+                && pairs.into_iter().all(|(at, (manifest, filtered))| {
+                    is_aligned(manifest, filtered, &below(&Step::Index(at)), true)
+                })
+        }
+        (manifest, filtered) => manifest == filtered,
+    }
 }
 
 impl Evaluator<'_> {
     /// The rule that leaves the whole object out of the mirror, as far as its manifest tells.
     pub(super) fn drops(&self, identity: &Identity, manifest: &Manifest) -> Option<String> {
-        self.filtered(identity, &manifest.value)?.err()
+        self.filtered(identity, &manifest.value())?.err()
     }
 
     /// The manifest after the filter; the rule's name where it drops the object, and `None` where
@@ -59,6 +133,7 @@ impl Evaluator<'_> {
             Verdict::Keep { .. } => Ok(Filtered {
                 value: object.value,
                 masks,
+                blind: false,
             }),
         })
     }

@@ -1,6 +1,7 @@
 //! One object on both sides.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::super::live::LiveObject;
 use super::super::ownership::{ObjectFacts, judge_in};
 use super::super::report::{FieldClass, FieldReport, ObjectClass, Severity};
 use super::desired_side::Filtered;
-use super::{Evaluator, Judged, Place, class_of, group_version};
+use super::{Evaluator, Judged, Place, class_of, nulls};
 use crate::filter::{FieldPath, Segment};
 use crate::object::Step;
 use crate::owners::{Mask, MaskKind};
@@ -20,6 +21,8 @@ use crate::owners::{Mask, MaskKind};
 struct SecretPlaces<'a> {
     desired: &'a [Mask],
     live: &'a [Mask],
+    /// The filter has not looked at one side: nothing of it may be seen.
+    blind: bool,
 }
 
 impl SecretPlaces<'_> {
@@ -36,22 +39,31 @@ impl SecretPlaces<'_> {
         let in_live = difference.live.is_some() && redacted(self.live, &difference.live_at);
         in_desired || in_live
     }
+
+    /// Whether a difference must not show its values.
+    fn hides(&self, identity: &Identity, difference: &Difference) -> bool {
+        let secret = (&*identity.group, &*identity.kind) == ("", "Secret");
+        // Whatever the recorder does with them.
+        self.blind || secret && is_data(difference) || self.touches(difference)
+    }
 }
 
 impl Evaluator<'_> {
     pub(super) fn compared(&self, identity: &Identity, place: Place, live: &LiveObject) -> Judged {
         let manifest = self.manifest(place);
-        if let Some(reason) = self.other_version(identity, manifest, live) {
-            return self.unknown(identity, Some(place), Some(live), reason);
-        }
-        let filtered = match self.filtered(identity, &manifest.value) {
-            Some(Ok(filtered)) => filtered,
-            // It is live and recorded: only the live object tells that its rule does not hold.
-            Some(Err(_)) | None => Filtered {
-                value: manifest.value.clone(),
-                masks: Vec::new(),
-            },
+        let converted;
+        let live = match self.at_version(identity, manifest, live) {
+            Ok(None) => live,
+            Ok(Some(other)) => {
+                converted = other;
+                &converted
+            }
+            Err(reason) => return self.unknown(identity, Some(place), Some(live), reason),
         };
+        let mut filtered = self.comparable(identity, manifest);
+        if live.shape.has_last_applied {
+            nulls::without_pruned(&mut filtered.value, Some(&live.value));
+        }
         let mut judged = Judged {
             report: self.report_of(identity, Some(place), Some(live), ObjectClass::InSync),
             ignored_by: Vec::new(),
@@ -85,6 +97,7 @@ impl Evaluator<'_> {
         let secrets = SecretPlaces {
             desired: &filtered.masks,
             live: &live.shape.masks,
+            blind: filtered.blind,
         };
         for difference in differences {
             // Whoever makes the Secret may put more keys into it than its maker's object tells.
@@ -110,6 +123,19 @@ impl Evaluator<'_> {
         judged
     }
 
+    /// A manifest as it is compared.
+    fn comparable(&self, identity: &Identity, manifest: &Manifest) -> Filtered {
+        match self.filtered(identity, &manifest.value()) {
+            Some(Ok(filtered)) => filtered,
+            // It is live and recorded: only the live object tells that its rule does not hold.
+            Some(Err(_)) | None => Filtered {
+                value: Arc::unwrap_or_clone(manifest.value()),
+                masks: Vec::new(),
+                blind: true,
+            },
+        }
+    }
+
     fn schema<'s>(
         &'s self,
         identity: &Identity,
@@ -117,68 +143,6 @@ impl Evaluator<'_> {
     ) -> Option<super::super::schema::Node<'s>> {
         let schemas = &self.question.live.schemas;
         schemas.kind(&identity.group, &live.version, &identity.kind)
-    }
-
-    /// Why the two versions cannot be held against each other.
-    fn other_version(
-        &self,
-        identity: &Identity,
-        manifest: &Manifest,
-        live: &LiveObject,
-    ) -> Option<String> {
-        let (_, wanted) = group_version(manifest);
-        if wanted == &*live.version || self.is_same_form(identity, wanted, &live.version) {
-            return None;
-        }
-        let name = (identity.group.clone(), identity.kind.clone());
-        let served = self.question.live.kinds.get(&name);
-        let is_served = served.is_some_and(|kind| kind.versions.iter().any(|v| &**v == wanted));
-        Some(if is_served {
-            format!(
-                "desired in version {wanted}, recorded in {}: only the server converts between them",
-                live.version
-            )
-        } else {
-            format!(
-                "version {wanted} of {} is not served any more; {} is",
-                identity.kind, live.version
-            )
-        })
-    }
-
-    /// Whether objects of both versions have the same fields, so that only the name differs: a
-    /// custom resource without a conversion webhook
-    /// (<https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definition-versioning/>).
-    fn is_same_form(&self, identity: &Identity, wanted: &str, live: &str) -> bool {
-        self.question
-            .live
-            .objects
-            .iter()
-            .any(|(definition, object)| {
-                &*definition.kind == "CustomResourceDefinition"
-                    && object.value.pointer("/spec/group").and_then(Value::as_str)
-                        == Some(&identity.group)
-                    && object
-                        .value
-                        .pointer("/spec/names/kind")
-                        .and_then(Value::as_str)
-                        == Some(&identity.kind)
-                    && object
-                        .value
-                        .pointer("/spec/conversion/strategy")
-                        .is_none_or(|strategy| strategy == "None")
-                    && [wanted, live].iter().all(|version| {
-                        object
-                            .value
-                            .pointer("/spec/versions")
-                            .and_then(Value::as_array)
-                            .is_some_and(|versions| {
-                                versions
-                                    .iter()
-                                    .any(|v| v.get("name").and_then(Value::as_str) == Some(version))
-                            })
-                    })
-            })
     }
 
     fn field(
@@ -191,9 +155,10 @@ impl Evaluator<'_> {
         judged: &mut Judged,
     ) {
         let manifest = self.manifest(place);
-        let secret =
+        let unequal =
             secrets.touches(&difference) || manifest.keys_only.is_some() && is_data(&difference);
-        if secret && difference.relation == Relation::Changed && self.question.digest_key.is_none()
+        let secret = unequal || secrets.hides(identity, &difference);
+        if unequal && difference.relation == Relation::Changed && self.question.digest_key.is_none()
         {
             return;
         }
@@ -278,6 +243,7 @@ impl Evaluator<'_> {
     ) -> Option<String> {
         let own = &self.question.desired[place.0].ignores;
         let manifest = self.manifest(place);
+        let desired = manifest.value();
         let rules = own.iter().chain(self.question.ignores);
         let mut fitting = rules.filter(|rule| accept::fits(rule, identity, Some(&live.value)));
         fitting
@@ -285,7 +251,7 @@ impl Evaluator<'_> {
                 let seen = Seen {
                     difference,
                     class,
-                    desired: &manifest.value,
+                    desired: &desired,
                     live: &live.value,
                 };
                 if self.hides_inside(rule, identity, manifest, live, difference) {
@@ -331,7 +297,8 @@ impl Evaluator<'_> {
         if inside.is_empty() {
             return false;
         }
-        let (mut desired, mut without) = (manifest.value.clone(), (*live.value).clone());
+        let mut desired = Arc::unwrap_or_clone(manifest.value());
+        let mut without = (*live.value).clone();
         for path in inside {
             remove(&mut desired, path.segments());
             remove(&mut without, path.segments());
@@ -367,20 +334,26 @@ impl Evaluator<'_> {
             return;
         };
         let applied = self.manifest(place);
-        if head.value == applied.value {
+        let values = [head.value(), applied.value()];
+        if values[0] == values[1] {
             return;
         }
+        let [head_side, applied_side] = [head, applied].map(|of| self.comparable(identity, of));
         let schemas = &self.question.live.schemas;
-        let (_, version) = group_version(head);
+        let (_, version) = head.group_version();
         let differences = compare(Sides {
-            desired: &head.value,
-            live: &applied.value,
+            desired: &head_side.revealed(&values[0]),
+            live: &applied_side.revealed(&values[1]),
             schema: schemas.kind(&identity.group, version, &identity.kind),
             tables: self.question.tables,
         });
-        let secret = &*identity.kind == "Secret";
+        let secrets = SecretPlaces {
+            desired: &head_side.masks,
+            live: &applied_side.masks,
+            blind: head_side.blind || applied_side.blind,
+        };
         for difference in differences {
-            let secret = secret && is_data(&difference);
+            let secret = secrets.hides(identity, &difference);
             judged.report.fields.push(FieldReport {
                 path: difference.path.to_string(),
                 class: FieldClass::Pending,

@@ -3,13 +3,17 @@
 //! An [`Evaluator`] is made once for the desired side and judges objects one by one, so that a
 //! recorder can judge again what a change touched, and nothing else.
 
+mod autoscaler;
 mod desired_side;
 mod extra;
 mod fields;
+mod nulls;
+mod rollout;
 mod standing;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,8 +28,12 @@ use crate::owners::Deployers;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
+pub use rollout::is_rolling_out;
 pub use standing::{Standing, fingerprint, transitions};
 pub use tally::Tally;
+pub use versions::{OtherVersion, SAME_FORM};
 
 /// What is asked.
 #[derive(Clone, Copy)]
@@ -130,7 +138,7 @@ impl<'a> Evaluator<'a> {
             for problem in &desired.problems {
                 if let Some(object) = &problem.object {
                     evaluator.broken.insert(object.clone(), (source, problem));
-                } else if evaluator.unread.is_none() {
+                } else if !desired.bounded && evaluator.unread.is_none() {
                     evaluator.unread = Some(format!(
                         "it may be declared in {}, of which not all could be read",
                         desired.name
@@ -149,13 +157,7 @@ impl<'a> Evaluator<'a> {
         let Some(version) = kind.versions.first() else {
             return;
         };
-        let api_type = Arc::new(ApiType {
-            group: kind.group.clone(),
-            version: version.clone(),
-            resource: kind.resource.clone(),
-            kind: kind.kind.clone(),
-            namespaced: kind.namespaced,
-        });
+        let api_type = Arc::new(kind.api_type(version));
         let rules = match self.question.live.rules.plan(&api_type) {
             TypePlan::Watched(rules) => Some(rules),
             TypePlan::Dropped { .. } => None,
@@ -167,28 +169,16 @@ impl<'a> Evaluator<'a> {
     /// Which object a manifest is: a namespaced one without a namespace lies in its source's, a
     /// cluster-scoped one in none.
     fn identity(&self, desired: &Desired, manifest: &Manifest) -> Option<Identity> {
-        let (group, _) = group_version(manifest);
-        let kind = manifest.value.get("kind")?.as_str()?;
-        let metadata = manifest.value.get("metadata")?;
-        let name = metadata.get("name")?.as_str()?;
-        let named = metadata
-            .get("namespace")
-            .and_then(|namespace| namespace.as_str())
-            .filter(|namespace| !namespace.is_empty());
-        let served = self.question.live.kinds.get(&(group.into(), kind.into()));
+        let mut identity = manifest.identity()?.clone();
+        let named = identity.namespace.take();
+        let kind = (identity.group.clone(), identity.kind.clone());
+        let served = self.question.live.kinds.get(&kind);
         let namespaced = served.map_or(named.is_some(), |kind| kind.namespaced);
-        let namespace = namespaced.then(|| {
-            named
-                .or(desired.namespace.as_deref())
-                .unwrap_or("default")
-                .into()
-        });
-        Some(Identity {
-            group: group.into(),
-            kind: kind.into(),
-            namespace,
-            name: name.into(),
-        })
+        if namespaced {
+            let of_source = || desired.namespace.as_deref().unwrap_or("default").into();
+            identity.namespace = Some(named.unwrap_or_else(of_source));
+        }
+        Some(identity)
     }
 
     /// Every object that some source declares or owns.
@@ -214,10 +204,7 @@ impl<'a> Evaluator<'a> {
 
     /// Judges one object as [`judge`](Self::judge) does, and keeps nothing of it parsed.
     pub fn judge_opened(&self, identity: &Identity, live: Option<&LiveObject>) -> Option<Judged> {
-        let opened = live.map(|live| LiveObject {
-            value: live.value.opened(),
-            ..live.clone()
-        });
+        let opened = live.map(LiveObject::opened);
         self.judge(identity, opened.as_ref())
     }
 
@@ -228,11 +215,16 @@ impl<'a> Evaluator<'a> {
             return None;
         }
         let places = self.declared.get(identity).map_or(&[][..], Vec::as_slice);
+        // Parsed once, whoever looks at it.
+        let _held: Vec<_> = places
+            .iter()
+            .map(|place| self.manifest(*place).value())
+            .collect();
         let judged = match places {
             [] => self.undeclared(identity, live)?,
             [place] => self.declared_once(identity, *place, live),
             [first, rest @ ..] => {
-                let value = |place: &Place| &self.manifest(*place).value;
+                let value = |place: &Place| self.manifest(*place).value();
                 let same = |place: &&Place| place.0 == first.0 && value(place) == value(first);
                 if rest.iter().all(|place| same(&place)) {
                     self.declared_once(identity, *first, live)
@@ -280,12 +272,10 @@ impl<'a> Evaluator<'a> {
                     .is_some_and(|namespace| asked.iter().any(|one| one == namespace))
         });
         let labelled = self.question.selector.is_none_or(|selector| {
-            let live = live.map(|live| &*live.value);
-            let places = self.declared.get(identity).into_iter().flatten();
-            places
-                .map(|place| &self.manifest(*place).value)
-                .chain(live)
-                .any(|object| selector.matches(object.pointer("/metadata/labels")))
+            let matches = |object: &Value| selector.matches(object.pointer("/metadata/labels"));
+            let mut places = self.declared.get(identity).into_iter().flatten();
+            live.is_some_and(|live| matches(&live.value))
+                || places.any(|place| matches(&self.manifest(*place).value()))
         });
         inside && labelled
     }
@@ -360,10 +350,13 @@ impl<'a> Evaluator<'a> {
             .iter()
             .flat_map(|desired| &desired.manifests)
             .any(|manifest| {
-                let spec = |pointer: &str| manifest.value.pointer(pointer).and_then(|v| v.as_str());
-                manifest.value.get("kind").and_then(|kind| kind.as_str())
-                    == Some("CustomResourceDefinition")
-                    && spec("/spec/group") == Some(&identity.group)
+                let kind = manifest.identity().map(|identity| &*identity.kind);
+                if kind != Some("CustomResourceDefinition") {
+                    return false;
+                }
+                let definition = manifest.value();
+                let spec = |pointer: &str| definition.pointer(pointer).and_then(Value::as_str);
+                spec("/spec/group") == Some(&identity.group)
                     && spec("/spec/names/kind") == Some(&identity.kind)
             })
     }
@@ -379,7 +372,7 @@ impl<'a> Evaluator<'a> {
         if let Some(rule) = self.ignored_whole(
             identity,
             place.0,
-            Some(&manifest.value),
+            Some(&manifest.value()),
             ObjectClass::Missing,
         ) {
             report.class = ObjectClass::Ignored;
@@ -422,7 +415,7 @@ impl<'a> Evaluator<'a> {
     ) -> ObjectReport {
         let manifest = place.map(|place| self.manifest(place));
         let version = match (manifest, live) {
-            (Some(manifest), _) => group_version(manifest).1.to_owned(),
+            (Some(manifest), _) => manifest.group_version().1.to_owned(),
             (None, Some(live)) => live.version.to_string(),
             (None, None) => String::new(),
         };
@@ -504,11 +497,4 @@ fn class_of(fields: &[FieldReport]) -> ObjectClass {
     } else {
         ObjectClass::Ignored
     }
-}
-
-/// Group and version of a manifest.
-fn group_version(manifest: &Manifest) -> (&str, &str) {
-    let api_version = manifest.value.get("apiVersion").and_then(|v| v.as_str());
-    let api_version = api_version.unwrap_or_default();
-    api_version.split_once('/').unwrap_or(("", api_version))
 }

@@ -11,6 +11,8 @@ use super::{Judged, Question};
 pub struct Tally {
     report: Report,
     ignored: BTreeMap<String, (usize, usize)>,
+    /// Which objects are unknown, by the reason.
+    unknown: BTreeMap<String, Vec<String>>,
     order: BTreeMap<String, usize>,
     show_in_sync: bool,
     stale: bool,
@@ -73,6 +75,7 @@ impl Tally {
         Self {
             report,
             ignored: BTreeMap::new(),
+            unknown: BTreeMap::new(),
             order,
             show_in_sync: question.show_in_sync,
             stale: question.stale.is_some(),
@@ -94,9 +97,8 @@ impl Tally {
         // A reason that all of them share is said once.
         if judged.report.class == ObjectClass::Unknown && !self.stale {
             let reason = judged.report.reason.clone().unwrap_or_default();
-            self.report
-                .incomplete
-                .push(format!("{}: {reason}", name_of(&judged.report)));
+            let names = self.unknown.entry(reason).or_default();
+            names.push(name_of(&judged.report));
         }
         if judged.report.class != ObjectClass::InSync || self.show_in_sync {
             self.report.objects.push(judged.report);
@@ -114,6 +116,16 @@ impl Tally {
 
     /// The report.
     pub fn finish(mut self) -> Report {
+        for (reason, names) in self.unknown {
+            let lines = &mut self.report.incomplete;
+            match &*names {
+                [first, second, third, _, ..] => lines.push(format!(
+                    "{} objects ({first}, {second}, {third}, …): {reason}",
+                    names.len()
+                )),
+                few => lines.extend(few.iter().map(|name| format!("{name}: {reason}"))),
+            }
+        }
         let coverage = &mut self.report.summary.coverage;
         coverage.percent = percent(coverage.known, coverage.live);
         self.report.ignored_by = self

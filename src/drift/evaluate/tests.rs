@@ -1,3 +1,6 @@
+mod hidden;
+mod versions;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -42,12 +45,9 @@ fn api_type(object: &Value) -> ApiType {
 }
 
 /// What the recorder would write of a live object.
-fn recorded(object: &Value) -> RecordedFile {
+fn recorded(selection: &Selection, object: &Value) -> RecordedFile {
     let api_type = Arc::new(api_type(object));
-    let TypePlan::Watched(rules) = Rules::assemble(&Selection::default())
-        .unwrap()
-        .plan(&api_type)
-    else {
+    let TypePlan::Watched(rules) = Rules::assemble(selection).unwrap().plan(&api_type) else {
         panic!("{} is recorded", api_type.kind)
     };
     let mut raw = RawObject::parse(object.to_string().as_bytes(), &api_type).unwrap();
@@ -137,7 +137,11 @@ fn schemas() -> Schemas {
 }
 
 fn live(objects: &[Value]) -> Live {
-    let rules = Rules::assemble(&Selection::default()).unwrap();
+    live_by(&Selection::default(), objects)
+}
+
+fn live_by(selection: &Selection, objects: &[Value]) -> Live {
+    let rules = Rules::assemble(selection).unwrap();
     let cluster = ClusterFacts {
         server_version: "v1.36.0".into(),
         kinds: KINDS
@@ -153,17 +157,12 @@ fn live(objects: &[Value]) -> Live {
         ..ClusterFacts::default()
     };
     let schemas = BTreeMap::from([("all".to_owned(), schemas())]);
-    let mut files = Facts::write(
-        &cluster,
-        &Selection::default(),
-        rules.fingerprint(),
-        &schemas,
-    )
-    .unwrap();
+    let mut files = Facts::write(&cluster, selection, rules.fingerprint(), &schemas).unwrap();
     let unknown = br#"{"unknown": {"deployments.apps": "forbidden"}}"#;
     files.insert("coverage.json".into(), unknown.to_vec());
     let facts = Facts::read(&files).unwrap();
-    let files = objects.iter().map(recorded).collect();
+    let files = objects.iter().map(|object| recorded(selection, object));
+    let files = files.collect();
     assemble(files, &facts, LiveInfo::default(), None).unwrap()
 }
 
@@ -378,6 +377,32 @@ fn what_is_live_and_nobodys_is_extra_but_what_the_cluster_makes_is_not() {
         unsure.incomplete[0].contains("x.yaml:3: not YAML"),
         "{:?}",
         unsure.incomplete
+    );
+    assert_eq!(unsure.incomplete.len(), 3, "{:?}", unsure.incomplete);
+    // Of many it is said once.
+    let many: Vec<Value> = (0..5)
+        .map(|at| {
+            let mut object = config_map(&json!({}));
+            object["metadata"]["name"] = format!("web-{at}").into();
+            object
+        })
+        .collect();
+    let mut broken = source("git", "");
+    broken.problems.push(Problem {
+        file: None,
+        line: None,
+        reason: "not YAML".into(),
+        object: None,
+    });
+    let unsure = report(&self::live(&many), &[broken]);
+    assert_eq!(unsure.summary.unknown, 6);
+    assert_eq!(
+        unsure.incomplete,
+        [
+            "git: not YAML",
+            "5 objects (shop/ConfigMap web-0, shop/ConfigMap web-1, shop/ConfigMap web-2, …): it \
+             may be declared in git, of which not all could be read"
+        ]
     );
     // In one namespace, nothing is said of what lies in none.
     let asked = Asked {

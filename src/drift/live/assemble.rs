@@ -95,6 +95,7 @@ pub fn assemble_read(
         },
         as_of,
         objects,
+        other_versions: BTreeMap::new(),
         kinds,
         schemas,
         rules: Arc::new(rules),

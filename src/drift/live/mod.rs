@@ -14,6 +14,7 @@ use super::desired::Identity;
 use super::report::LiveInfo;
 use super::schema::Schemas;
 use crate::filter::Rules;
+use crate::object::ApiType;
 use crate::owners::{Shape, Times};
 
 pub use assemble::{
@@ -37,6 +38,17 @@ pub struct LiveObject {
     pub path: Box<str>,
 }
 
+impl LiveObject {
+    /// The same object, whose parsed content is forgotten with what this returns.
+    #[must_use]
+    pub fn opened(&self) -> Self {
+        Self {
+            value: self.value.opened(),
+            ..self.clone()
+        }
+    }
+}
+
 /// A kind that the server serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedKind {
@@ -52,6 +64,19 @@ pub struct ServedKind {
     pub namespaced: bool,
     /// Whether its objects are on the live side.
     pub coverage: Coverage,
+}
+
+impl ServedKind {
+    /// The type in one of its versions.
+    pub fn api_type(&self, version: &str) -> ApiType {
+        ApiType {
+            group: self.group.clone(),
+            version: version.into(),
+            resource: self.resource.clone(),
+            kind: self.kind.clone(),
+            namespaced: self.namespaced,
+        }
+    }
 }
 
 /// Whether a type's objects are known.
@@ -73,6 +98,9 @@ pub struct Live {
     pub as_of: Option<String>,
     /// The objects.
     pub objects: BTreeMap<Identity, LiveObject>,
+    /// Objects that are desired in another version than `objects` has, as the server gave them in
+    /// it; where it did not, why.
+    pub other_versions: BTreeMap<Identity, BTreeMap<Box<str>, Result<LiveObject, String>>>,
     /// What is served, by group and kind.
     pub kinds: BTreeMap<(Box<str>, Box<str>), ServedKind>,
     /// The types' schemas.
@@ -101,6 +129,7 @@ impl Live {
             info: LiveInfo::default(),
             as_of: None,
             objects: BTreeMap::new(),
+            other_versions: BTreeMap::new(),
             kinds: BTreeMap::new(),
             schemas: Schemas::default(),
             minor: None,

@@ -34,6 +34,11 @@ impl LiveValue {
         parsed.unwrap_or_else(|| self.parse()).into()
     }
 
+    /// Whether a text can be in the content; to find the few objects that are worth parsing.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.file.is_empty() || memchr::memmem::find(&self.file, text.as_bytes()).is_some()
+    }
+
     fn parse(&self) -> Arc<Value> {
         // It was read before.
         Arc::new(canonical::read(&self.file).unwrap_or_default())

@@ -60,6 +60,8 @@ pub(super) const KNOWN: &[Known] = &[
     known("", r#"metadata.labels["kustomize.toolkit.fluxcd.io/*"]"#, If::Anybodys, FLUX),
     known("", r#"metadata.annotations["kustomize.toolkit.fluxcd.io/*"]"#, If::NotAPersons, FLUX),
     known("", r#"metadata.labels["helm.toolkit.fluxcd.io/*"]"#, If::Anybodys, FLUX),
+    // Flux's controllers, on objects of their own kinds, as gotk-kustomize-controller and the like.
+    known("", r#"metadata.finalizers[="finalizers.fluxcd.io"]"#, If::NotAPersons, "https://github.com/fluxcd/kustomize-controller/blob/main/internal/controller/kustomization_controller.go"),
     known("", r#"metadata.labels["app.kubernetes.io/managed-by"]"#, If::NotAPersons, HELM),
     known("", r#"metadata.annotations["meta.helm.sh/*"]"#, If::Anybodys, "https://github.com/helm/helm/pull/7649"),
     known("", r#"metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]"#, If::Anybodys, "https://kubernetes.io/docs/reference/labels-annotations-taints/#kubectl-kubernetes-io-last-applied-configuration"),
@@ -93,6 +95,8 @@ pub(super) const KNOWN: &[Known] = &[
     known("batch/Job", r#"spec.template.metadata.labels["batch.kubernetes.io/*"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid"),
     known("batch/Job", r#"spec.template.metadata.labels["job-name"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#job-name-deprecated"),
     known("batch/Job", r#"metadata.labels["batch.kubernetes.io/*"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid"),
+    // A Job without labels shares its template's map of them with it while the server adds to that.
+    known("batch/Job", r#"metadata.labels["job-name"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#job-name-deprecated"),
     // What controllers bring to webhooks that others wrote.
     known("admissionregistration.k8s.io/ValidatingWebhookConfiguration", "webhooks[*].clientConfig.caBundle", If::NotAPersons, WEBHOOKS),
     known("admissionregistration.k8s.io/MutatingWebhookConfiguration", "webhooks[*].clientConfig.caBundle", If::NotAPersons, WEBHOOKS),

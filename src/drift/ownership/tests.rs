@@ -236,6 +236,23 @@ fn every_kind_of_owner_has_its_verdict() {
             false,
             "PendingRemoval info kubectl-strandline-restore -",
         ),
+        // What somebody does with the program of a deployer.
+        (&[("flux", A, "")], false, "PendingRemoval info flux -"),
+        (
+            &[("kustomize-controller", A, ""), ("flux", U, "")],
+            false,
+            "Added warning flux -",
+        ),
+        (
+            &[("flux-client-side-apply", U, "")],
+            false,
+            "Added warning flux-client-side-apply -",
+        ),
+        (
+            &[("k3s", U, "scale")],
+            false,
+            "Ignored info k3s written by trusted controller k3s",
+        ),
     ];
     for (owners, applied, expected) in rows {
         let shape = shape(owners, *applied);
@@ -306,6 +323,42 @@ fn a_deployer_that_the_user_names_deploys() {
         let difference = difference(Relation::LiveOnly, "metadata.labels.team");
         let judgement = judge(&difference, &shape, &deployers);
         assert_eq!(words(&judgement, &shape), expected, "{owner:?}");
+    }
+}
+
+#[test]
+fn kubectl_is_a_hand_where_a_deployer_that_the_user_names_wrote() {
+    let verdict = |named: &str, owners: &[(&str, &str, &str)]| {
+        let deployers = Deployers {
+            extra: vec![named.to_owned()],
+            ..Deployers::default()
+        };
+        let shape = shape(owners, true);
+        let difference = difference(Relation::LiveOnly, "metadata.labels.team");
+        words(&judge(&difference, &shape, &deployers), &shape)
+    };
+    let applied = ("kubectl-client-side-apply", "Update", "");
+    for (named, other, expected) in [
+        ("my-ci", ("my-ci", "Apply", ""), "Added warning"),
+        // It deploys nothing here.
+        ("my-ci", ("my-ci", "Update", "scale"), "PendingRemoval info"),
+        // A verb of kubectl that a pipeline uses too.
+        (
+            "kubectl-patch",
+            ("kubectl-patch", "Update", ""),
+            "PendingRemoval info",
+        ),
+        (
+            "kubectl-create",
+            ("kubectl-create", "Update", ""),
+            "PendingRemoval info",
+        ),
+    ] {
+        assert_eq!(
+            verdict(named, &[applied, other]),
+            format!("{expected} kubectl-client-side-apply -"),
+            "{named}: {other:?}"
+        );
     }
 }
 
@@ -393,8 +446,19 @@ fn known_places_are_no_finding_unless_a_person_wrote_them() {
         group: Some(""),
         kind: Some("PersistentVolumeClaim"),
     };
+    let job = ObjectFacts {
+        group: Some("batch"),
+        kind: Some("Job"),
+    };
+    let label = r#"metadata.labels["job-name"]"#;
+    assert_eq!(verdict(job, label, &unowned), "");
+    assert_eq!(verdict(claim, label, &unowned), "Added");
     let finalizer = r#"metadata.finalizers[="kubernetes.io/pvc-protection"]"#;
     assert_eq!(verdict(claim, finalizer, &unowned), "");
+    let finalizer = r#"metadata.finalizers[="finalizers.fluxcd.io"]"#;
+    let flux = shape(&[("gotk-kustomize-controller", "Update", "")], false);
+    assert_eq!(verdict(other, finalizer, &flux), "");
+    assert_eq!(verdict(other, finalizer, &edited), "Added");
     assert_eq!(
         verdict(claim, r#"metadata.finalizers[="x/y"]"#, &unowned),
         "Added"

@@ -32,11 +32,24 @@ const DEFAULT_SEED: u64 = 20_261_121;
 /// Effective changes of one batch, at most.
 const BATCH: usize = 60;
 
+/// What is done to custom resources: of each action one verb per kind.
+const THIN_VERBS: [Verb; 4] = [Verb::Edit, Verb::PatchMerge, Verb::PatchJson, Verb::Apply];
+
 /// Every so many changes one is made by the real kubectl.
 const REAL_EVERY: usize = 6;
 
 fn number<N: std::str::FromStr>(name: &str) -> Option<N> {
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// How many changes are wanted.
+fn wanted() -> usize {
+    number(MUTATIONS).unwrap_or(DEFAULT_MUTATIONS)
+}
+
+/// Whether more is asked for than CI has time for.
+pub(crate) fn is_large() -> bool {
+    wanted() > 2 * DEFAULT_MUTATIONS
 }
 
 /// The seed of everything that is chosen; printed.
@@ -55,6 +68,10 @@ pub(crate) struct Mutation {
     /// The object as the request asked for it.
     pub(crate) asked: Value,
     pub(crate) expected: Vec<Finding>,
+    /// The mirror's commit in which it is the newest change.
+    pub(crate) commit: String,
+    /// What was expected when that commit was there: a controller may write later.
+    pub(crate) then: Vec<Finding>,
     /// How to see it again: the request's body.
     pub(crate) how: String,
 }
@@ -72,11 +89,9 @@ pub(crate) struct Matrix {
 }
 
 impl Matrix {
-    /// Says its seed.
-    pub(crate) fn new(bed: &Bed<'_>) -> Self {
-        let wanted = number(MUTATIONS).unwrap_or(DEFAULT_MUTATIONS);
+    pub(crate) fn new(bed: &Bed<'_>, mut rng: Rng) -> Self {
+        let wanted = wanted();
         crate::report(&format!("{MUTATIONS}={wanted}"));
-        let mut rng = Rng::with_seed(seed());
         let mut objects: BTreeMap<String, Vec<Identity>> = BTreeMap::new();
         let kinds: BTreeSet<String> = bed.desired().map(|(id, _)| id.kind.clone()).collect();
         for (id, desired) in bed.desired() {
@@ -90,9 +105,16 @@ impl Matrix {
             }
         }
         let mut cells = Vec::new();
-        for kind in objects.keys() {
+        for (kind, of_kind) in &objects {
+            let thin = of_kind.iter().all(|id| bed.is_published(id));
             for action in [Action::Change, Action::Delete, Action::Add] {
-                for verb in VERBS {
+                let mut verbs = VERBS.to_vec();
+                if thin {
+                    verbs.retain(|verb| THIN_VERBS.contains(verb));
+                    rng.shuffle(&mut verbs);
+                    verbs.truncate(1);
+                }
+                for verb in verbs {
                     cells.push(Cell {
                         kind: kind.clone(),
                         action,
@@ -113,8 +135,13 @@ impl Matrix {
         }
     }
 
-    /// Makes the next batch of changes; empty when there are enough.
-    pub(crate) fn batch(&mut self, bed: &Bed<'_>) -> Result<Vec<Mutation>> {
+    /// Makes the next batch of changes; empty when there are enough. `committed` waits for the
+    /// commit of each before the next one is made.
+    pub(crate) fn batch(
+        &mut self,
+        bed: &Bed<'_>,
+        mut committed: impl FnMut(&Identity) -> Result<String>,
+    ) -> Result<Vec<Mutation>> {
         let mut batch: Vec<Mutation> = Vec::new();
         let mut used = BTreeSet::new();
         let mut idle = 0;
@@ -125,7 +152,10 @@ impl Matrix {
             let cell = self.cells[self.next % self.cells.len()].clone();
             self.next += 1;
             match self.one(bed, &cell, &mut used)? {
-                Some(mutation) => {
+                Some(mut mutation) => {
+                    mutation.commit = committed(&mutation.id)?;
+                    mutation.after = bed.stored(&mutation.id)?;
+                    mutation.then = expectation(bed, &mutation)?;
                     batch.push(mutation);
                     idle = 0;
                 }
@@ -215,6 +245,8 @@ impl Matrix {
             before,
             after,
             expected: Vec::new(),
+            commit: String::new(),
+            then: Vec::new(),
             how,
         }))
     }
@@ -275,6 +307,8 @@ pub(crate) fn mutation(
         after,
         asked,
         expected: Vec::new(),
+        commit: String::new(),
+        then: Vec::new(),
         how,
     };
     mutation.expected = expectation(bed, &mutation)?;

@@ -246,7 +246,10 @@ impl Walk<'_> {
         match (sides.desired, sides.after) {
             (Some(desired), Some(after)) if equal(desired, after) => {}
             (Some(_), Some(_)) => self.changed(),
-            (Some(desired), None) if !node.custom && is_zero(desired) => {}
+            // A zero that was stored is that of a pointer, which the server keeps:
+            // `automountServiceAccountToken: false`.
+            (Some(desired), None)
+                if !node.custom && is_zero(desired) && !sides.before.is_some_and(is_zero) => {}
             (Some(_), None) => self.removed(),
             (None, Some(_)) => self.live_only(),
             (None, None) => {}

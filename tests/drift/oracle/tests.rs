@@ -363,11 +363,15 @@ fn zero_is_absence_where_go_leaves_it_out_and_a_value_in_custom_resources() {
     assert!(
         case.words(
             desired.clone(),
-            spec(json!({"paused": false})),
+            spec(json!({"paused": true})),
             spec(json!({}))
         )
         .is_empty()
     );
+    // Only a pointer's zero is stored.
+    let stored = spec(json!({"paused": false}));
+    let found = case.words(desired.clone(), stored, spec(json!({})));
+    assert_eq!(found, ["spec.paused Removed! null"]);
     let found = case.words(desired, spec(json!({})), spec(json!({"paused": true})));
     assert_eq!(found, ["spec.paused Changed! kubectl-edit"]);
 

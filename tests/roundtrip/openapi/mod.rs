@@ -12,13 +12,14 @@
 
 pub mod companions;
 pub mod draft;
-pub mod http;
 pub mod path;
 pub mod repair;
 pub mod report;
 pub mod safe;
 pub mod schema;
 pub mod search;
+#[allow(dead_code, reason = "the drift suite's")]
+pub mod thin;
 pub mod values;
 pub mod words;
 
@@ -27,6 +28,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use strandline::filter::{Rules, TypePlan};
 use strandline::object::ApiType;
+
+pub use crate::support::http;
 
 use self::draft::Slot;
 use self::http::Api;

@@ -188,6 +188,16 @@ fn short(name: &str) -> String {
 fn leaf(schema: &Value, name: &str) -> Leaf {
     let choices = schema["enum"].as_array().cloned().unwrap_or_default();
     match (schema["type"].as_str(), schema["format"].as_str()) {
+        // Definitions of custom resources say it by a word of their own:
+        // https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#intorstring
+        _ if schema["x-kubernetes-int-or-string"] == true => {
+            let pattern = schema["pattern"].as_str().unwrap_or_default();
+            if pattern.contains("KMGTPE") {
+                Leaf::Quantity
+            } else {
+                Leaf::IntOrString
+            }
+        }
         (_, Some("int-or-string")) => Leaf::IntOrString,
         _ if name.ends_with("resource.Quantity") => Leaf::Quantity,
         (Some("boolean"), _) => Leaf::Boolean,

@@ -112,11 +112,11 @@ pub struct Search<'a> {
     pub(super) index: HashMap<Vec<Step>, usize>,
     pub(super) next: usize,
     /// Of all requests, where the kind's own end.
-    budget: usize,
+    pub(super) budget: usize,
 }
 
 /// Why an object could not be had.
-struct Stuck(Refusal);
+pub(super) struct Stuck(Refusal);
 
 impl<'a> Search<'a> {
     pub fn new(api: &'a Api, place: &'a Place, root: Node) -> Self {
@@ -152,7 +152,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn open(&self) -> Vec<usize> {
+    pub(super) fn open(&self) -> Vec<usize> {
         let open = |at: &usize| self.leaves[*at].state == State::Open;
         (0..self.leaves.len()).filter(open).collect()
     }
@@ -254,7 +254,7 @@ impl<'a> Search<'a> {
     }
 
     /// Tries leaves in one object, and where the server gives no hint, in two.
-    fn cover(&mut self, leaves: &[usize]) -> Result<()> {
+    pub(super) fn cover(&mut self, leaves: &[usize]) -> Result<()> {
         if leaves.is_empty() {
             return Ok(());
         }
@@ -280,7 +280,7 @@ impl<'a> Search<'a> {
     }
 
     /// What every object has.
-    fn base(&mut self) -> Draft {
+    pub(super) fn base(&mut self) -> Draft {
         let mut draft = Draft::default();
         let metadata = |name: &str| vec![field("metadata"), field(name)];
         self.insert(&mut draft, &metadata("name"), false, 0);
@@ -453,7 +453,7 @@ impl<'a> Search<'a> {
     }
 
     /// Asks the server until it takes the object.
-    fn settle(&mut self, mut draft: Draft, alone: bool) -> Result<Result<(), Stuck>> {
+    pub(super) fn settle(&mut self, mut draft: Draft, alone: bool) -> Result<Result<(), Stuck>> {
         let mut last = Refusal::default();
         let empty = draft.wanted() == 0;
         for _ in 0..PATIENCE {

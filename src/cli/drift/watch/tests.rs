@@ -51,7 +51,7 @@ fn live() -> Live {
 fn desired() -> Desired {
     let manifest = |at: usize| {
         let value = crate::canonical::read(text(at, "1").as_bytes()).unwrap();
-        Manifest::new(value, "all.yaml".into(), at)
+        Manifest::new(&value, "all.yaml".into(), at)
     };
     Desired {
         name: "shop".to_owned(),
@@ -179,7 +179,7 @@ fn the_desired_side_is_another_where_anything_of_it_is() {
     let one = mark(vec![desired()], Vec::new());
     assert_eq!(one, mark(vec![desired()], Vec::new()));
     let mut changed = [desired(), desired(), desired(), desired()];
-    changed[0].manifests[3].value["data"]["a"] = "2".into();
+    changed[0].manifests[3].edit(|value| value["data"]["a"] = "2".into());
     changed[1].revision = Some("abc".to_owned());
     changed[2].head = Some(Vec::new());
     changed[3].manifests.pop();

@@ -5,12 +5,14 @@
 //! <https://github.com/argoproj/argo-cd/blob/master/pkg/apis/application/v1alpha1/types.go>.
 //! `ApplicationSet`s and Applications of Applications need nothing: what they make is live.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::settings::{self, IN_CLUSTER, Settings};
 use super::{
     Auto, Chart, ChartPlace, Edits, Fetch, Found, GitPath, Layout, Live, LiveObject, annotation,
-    at, folder, ignore_object, is_given, list, newest, of_kind, qualified, reported, text,
+    at, folder, ignore_object, is_given, list, marks, newest, of_kind, qualified, reported, text,
     without_user,
 };
 use crate::drift::accept::Ignored;
@@ -39,7 +41,7 @@ pub(super) fn find(live: &Live, auto: &mut Auto) {
     let mut elsewhere = 0_usize;
     for (identity, application) in applications {
         if is_here(&application.value) {
-            source(identity, application, &settings, auto);
+            source(identity, application, live, &settings, auto);
         } else {
             elsewhere += 1;
         }
@@ -78,6 +80,7 @@ fn is_here(application: &Value) -> bool {
 fn source(
     identity: &Identity,
     application: &LiveObject,
+    live: &Live,
     settings: &[(Option<&str>, Settings)],
     auto: &mut Auto,
 ) {
@@ -116,6 +119,17 @@ fn source(
     }
     let reported = reported(application);
     let fetches = fetches(identity, spec, reported);
+    let mut owned: BTreeSet<Identity> = owned(reported).into_iter().collect();
+    let bounded = !owned.is_empty();
+    if bounded {
+        let own = identity.namespace.as_deref();
+        let tracked = live.objects.iter().filter(|(of, object)| {
+            marks::tracked(of, object).is_some_and(|(namespace, name)| {
+                name == &*identity.name && namespace.is_none_or(|of| Some(of) == own)
+            })
+        });
+        owned.extend(tracked.map(|(of, _)| of.clone()));
+    }
     auto.found.push(Found {
         name: format!("argocd:{}", qualified(identity)),
         kind: "argocd",
@@ -124,7 +138,8 @@ fn source(
         namespace: (!namespace.is_empty()).then(|| namespace.into()),
         edits: Edits::default(),
         ignores,
-        owned: owned(reported),
+        owned: owned.into_iter().collect(),
+        bounded,
         deployers: Vec::new(),
         object: Some(identity.clone()),
     });
@@ -331,7 +346,10 @@ fn one(
     }
     if text(source, &["repoURL"]).starts_with("oci://") && kind != Some(Kind::Helm) {
         // https://argo-cd.readthedocs.io/en/stable/user-guide/oci/
-        return Fetch::Unknown("OCI artifacts are not fetched".to_owned());
+        return Fetch::Unknown(format!(
+            "OCI artifacts are not fetched; give what 'argocd app manifests {}' prints as a source",
+            qualified(identity)
+        ));
     }
     let git = git(source, revision);
     match kind {
@@ -344,8 +362,10 @@ fn one(
                 Fetch::Kustomize(git)
             } else {
                 Fetch::Unknown(format!(
-                    "the Application changes its kustomization by {}, which is not supported",
-                    options.join(", ")
+                    "the Application changes its kustomization by {}, which is not followed here; give \
+                     what 'argocd app manifests {}' prints as a source",
+                    options.join(", "),
+                    qualified(identity)
                 ))
             }
         }

@@ -99,6 +99,7 @@ fn kustomization(
             annotations: pairs(spec, "annotations"),
         },
         ignores,
+        bounded: !owned.is_empty(),
         owned,
         deployers: Vec::new(),
         object: Some(identity.clone()),
@@ -162,7 +163,8 @@ fn fetch(identity: &Identity, spec: &Value, reported: &Value, live: &Live) -> (S
     let unknown = |reason: String| (shown.clone(), Fetch::Unknown(reason));
     if kind != "GitRepository" {
         return unknown(format!(
-            "{shown}: OCI artifacts and buckets are not fetched yet"
+            "{shown}: OCI artifacts and buckets are not fetched; pull it (flux pull artifact) and \
+             give the folder as a source"
         ));
     }
     let repository = Identity {
@@ -201,12 +203,15 @@ fn fetch(identity: &Identity, spec: &Value, reported: &Value, live: &Live) -> (S
         .collect();
     let fetch = if !used.is_empty() {
         Fetch::Unknown(format!(
-            "spec.{} of the Kustomization changes manifests, which is not followed here",
-            used.join(", spec.")
+            "spec.{} of the Kustomization changes manifests, which is not followed here; give what \
+             'flux build kustomization {}' prints as a source",
+            used.join(", spec."),
+            identity.name
         ))
     } else if !of_source.is_empty() {
         Fetch::Unknown(format!(
-            "spec.{} of {shown} changes what the repository holds, which is not followed here",
+            "spec.{} of {shown} changes what the repository holds, which is not followed here; give a \
+             folder of what is left as a source",
             of_source.join(", spec.")
         ))
     } else {
@@ -383,6 +388,8 @@ fn release(
         namespace: Some(namespace.into()),
         edits: Edits::default(),
         ignores,
+        // Since Helm 3.2 its objects name their release.
+        bounded: !owned.is_empty(),
         owned: owned.into_iter().collect(),
         deployers: Vec::new(),
         object: Some(identity.clone()),

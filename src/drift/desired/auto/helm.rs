@@ -20,7 +20,8 @@ use zeroize::Zeroizing;
 
 use super::kustomize::identity_of;
 use super::{
-    Auto, Edits, Fetch, Found, Live, LiveObject, Rendered, annotation, ignore_object, label, text,
+    Auto, Edits, Fetch, Found, Live, LiveObject, Rendered, annotation, ignore_object, label,
+    listed, text,
 };
 use crate::canonical;
 use crate::drift::accept::{Ignore, Ignored};
@@ -33,8 +34,6 @@ const UNINSTALLED: &str = "uninstalled";
 /// Most that one release may unpack to. Kubernetes takes at most 1 MiB packed.
 const LARGEST: u64 = 32 << 20;
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
-/// Names that a message lists.
-const SHOWN: usize = 5;
 
 /// Why a stored release cannot be read. Holds nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -227,7 +226,9 @@ pub(super) fn of_flux(
         .filter(|release| release.namespace == namespace && release.name == name)
         .collect();
     unpack(live, &revisions).unwrap_or_else(|| {
-        Unpacked::unknown(format!("Helm release {namespace}/{name} is not installed"))
+        Unpacked::unknown(format!(
+            "Helm release {namespace}/{name} is not installed, or its Secrets cannot be read"
+        ))
     })
 }
 
@@ -288,6 +289,7 @@ fn unpack(live: &Live, revisions: &[&StoredRelease]) -> Option<Unpacked> {
             ));
         }
     }
+    ignores.extend(created_namespace(live, &namespace));
     let owned = identities(live, &release.manifest, &namespace).collect();
     let fetch = if deployed.is_some() {
         Fetch::Manifest(Rendered(release.manifest))
@@ -303,6 +305,28 @@ fn unpack(live: &Live, revisions: &[&StoredRelease]) -> Option<Unpacked> {
         owned,
         namespace: Some(namespace),
     })
+}
+
+/// The namespace of a release, if Helm made it (`--create-namespace`, or Flux's
+/// `install.createNamespace`): no chart holds it, and no uninstallation removes it.
+/// <https://helm.sh/docs/helm/helm_install/>
+fn created_namespace(live: &Live, namespace: &str) -> Option<Ignore> {
+    let identity = Identity {
+        kind: "Namespace".into(),
+        name: namespace.into(),
+        ..Identity::default()
+    };
+    let made = wrote(live.objects.get(&identity)?);
+    made.then(|| {
+        let name = format!("Helm, --create-namespace {namespace}");
+        ignore_object(name, &identity, Ignored::Extra)
+    })
+}
+
+/// Whether Helm wrote something of an object, by its own program or as a part of Flux.
+fn wrote(object: &LiveObject) -> bool {
+    let mut writers = object.shape.writers.iter();
+    writers.any(|writer| matches!(&*writer.manager, "helm" | "helm-controller"))
 }
 
 /// Which objects a rendered text declares; none where it cannot be read, which whoever compares it
@@ -391,6 +415,7 @@ pub(super) fn find(
             namespace: Some(release_namespace.into()),
             edits: Edits::default(),
             ignores: Vec::new(),
+            bounded: !owned.is_empty(),
             owned: owned.into_iter().collect(),
             deployers: Vec::new(),
             object: None,
@@ -418,32 +443,46 @@ fn not_known(live: &Live, reason: &str, auto: &mut Auto) {
         .flat_map(|found| found.owned.iter())
         .collect();
     let mut names = BTreeSet::new();
-    let mut owned = Vec::new();
+    let mut namespaces = BTreeSet::new();
+    let (mut owned, mut besides) = (Vec::new(), Vec::new());
     for (identity, object) in &live.objects {
-        if let Some((namespace, name)) = release_of(object)
-            && !others.contains(identity)
-        {
+        let release = release_of(object);
+        namespaces.extend(release.map(|(namespace, _)| namespace));
+        if others.contains(identity) {
+            continue;
+        }
+        if let Some((namespace, name)) = release {
             names.insert(format!("{namespace}/{name}"));
             owned.push(identity.clone());
+        } else if wrote(object) {
+            // What hooks make, and the definitions in `crds/`, do not name their release.
+            besides.push(identity);
         }
     }
-    if names.is_empty() {
+    let created = namespaces
+        .iter()
+        .filter_map(|of| created_namespace(live, of));
+    auto.ignores.extend(created);
+    let is_release = |of: &Identity| &*of.kind == "Namespace" && namespaces.contains(&*of.name);
+    let besides = besides.into_iter().filter(|of| !is_release(of)).cloned();
+    owned.extend(besides);
+    if owned.is_empty() {
         return;
     }
-    let mut shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
-    let more = format!("{} more", names.len().saturating_sub(SHOWN));
-    if names.len() > SHOWN {
-        shown.push(&more);
-    }
+    let shown = match names.len() {
+        0 => String::new(),
+        _ => format!(" ({})", listed(names.iter().map(String::as_str))),
+    };
     auto.found.push(Found {
         name: "helm".to_owned(),
         kind: "helm-release",
         location: "Helm releases".to_owned(),
-        fetches: vec![Fetch::Unknown(format!("{reason} ({})", shown.join(", ")))],
+        fetches: vec![Fetch::Unknown(format!("{reason}{shown}"))],
         namespace: None,
         edits: Edits::default(),
         ignores: Vec::new(),
         owned,
+        bounded: true,
         deployers: Vec::new(),
         object: None,
     });

@@ -32,8 +32,13 @@ impl Edits {
             move_to(namespace, manifests, namespaced);
         }
         for manifest in manifests {
-            merge(&mut manifest.value, "labels", &self.labels);
-            merge(&mut manifest.value, "annotations", &self.annotations);
+            if self.labels.is_empty() && self.annotations.is_empty() {
+                continue;
+            }
+            manifest.edit(|object| {
+                merge(object, "labels", &self.labels);
+                merge(object, "annotations", &self.annotations);
+            });
         }
     }
 }
@@ -71,32 +76,39 @@ fn move_to(
     manifests: &mut [Manifest],
     namespaced: &dyn Fn(&str, &str) -> Option<bool>,
 ) {
-    // What is referred to by name and moves: references to these move with them.
-    let moved: BTreeSet<(String, String)> = manifests
+    // What is referred to by name and moves: references to these move with them. With the namespace
+    // that each is in before.
+    let moved: BTreeSet<(String, String, String)> = manifests
         .iter()
-        .filter(|manifest| group_of(&manifest.value).is_empty())
-        .map(|manifest| {
-            let kind = text(&manifest.value, &["kind"]).to_owned();
+        .filter_map(Manifest::identity)
+        .filter(|identity| identity.group.is_empty())
+        .map(|identity| {
+            let namespace = identity.namespace.as_deref().unwrap_or("default");
             (
-                kind,
-                text(&manifest.value, &["metadata", "name"]).to_owned(),
+                identity.kind.to_string(),
+                identity.name.to_string(),
+                namespace.to_owned(),
             )
         })
-        .filter(|(kind, _)| matches!(kind.as_str(), "ServiceAccount" | "Service"))
+        .filter(|(kind, _, _)| matches!(kind.as_str(), "ServiceAccount" | "Service"))
         .collect();
-    let moves = |kind: &str, name: &str| moved.contains(&(kind.to_owned(), name.to_owned()));
+    let moves = |kind: &str, reference: &Value| {
+        let (name, namespace) = (text(reference, &["name"]), text(reference, &["namespace"]));
+        moved.iter().any(|(of, own, from)| {
+            of == kind && own == name && (namespace.is_empty() || namespace == from)
+        })
+    };
     let set = |place: Option<&mut Value>, key: &str| {
         if let Some(Value::Object(map)) = place {
             map.insert(key.to_owned(), Value::from(namespace));
         }
     };
-    for manifest in manifests {
-        let object = &mut manifest.value;
+    let move_one = |object: &mut Value| {
         let group = group_of(object).to_owned();
         let kind = text(object, &["kind"]).to_owned();
         if group.is_empty() && kind == "Namespace" {
             set(object.get_mut("metadata"), "name");
-            continue;
+            return;
         }
         if namespaced(&group, &kind) != Some(false) {
             set(object.get_mut("metadata"), "namespace");
@@ -111,9 +123,8 @@ fn move_to(
             }
             ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
                 for subject in elements(object, "subjects") {
-                    let name = text(subject, &["name"]);
-                    let moves = name == "default" || moves("ServiceAccount", name);
-                    if text(subject, &["kind"]) == "ServiceAccount" && moves {
+                    // Whatever its kind: kustomize looks at the name alone.
+                    if text(subject, &["name"]) == "default" || moves("ServiceAccount", subject) {
                         set(Some(subject), "namespace");
                     }
                 }
@@ -125,7 +136,7 @@ fn move_to(
                 for webhook in elements(object, "webhooks") {
                     let service = webhook.pointer_mut("/clientConfig/service");
                     if let Some(service) = service
-                        && moves("Service", text(service, &["name"]))
+                        && moves("Service", service)
                     {
                         set(Some(service), "namespace");
                     }
@@ -133,6 +144,9 @@ fn move_to(
             }
             _ => {}
         }
+    };
+    for manifest in manifests {
+        manifest.edit(move_one);
     }
 }
 

@@ -13,6 +13,7 @@ mod flux;
 mod helm;
 mod jq;
 mod kustomize;
+mod marks;
 mod read;
 mod repositories;
 mod settings;
@@ -67,11 +68,25 @@ pub struct Found {
     pub ignores: Vec<Ignore>,
     /// What the source is known to own. Matters for what could not be read.
     pub owned: Vec<Identity>,
+    /// Whether `owned` is all that is live of it, as an inventory is.
+    pub bounded: bool,
     /// Who deploys it, beyond the deployers that are known by name.
     pub deployers: Vec<FieldWriter>,
     /// The object that says all this: the `Application`, the `Kustomization`, the `HelmRelease`;
     /// `None` for a Helm release, whose Secret is no live object.
     pub object: Option<Identity>,
+}
+
+impl Found {
+    /// Whether it may have something in one of these namespaces.
+    pub fn reaches(&self, namespaces: &[String]) -> bool {
+        let asked = |namespace: &str| namespaces.iter().any(|one| one == namespace);
+        let mut own = self.owned.iter().map(|object| object.namespace.as_deref());
+        !self.bounded
+            || self.namespace.as_deref().is_some_and(asked)
+            || self.edits.namespace.as_deref().is_some_and(asked)
+            || own.any(|namespace| namespace.is_some_and(asked))
+    }
 }
 
 /// Where manifests come from.
@@ -193,6 +208,7 @@ pub fn find(live: &Live, releases: &Releases<'_>) -> Auto {
     let mut auto = Auto::default();
     argo::find(live, &mut auto);
     let taken = flux::find(live, releases, &mut auto);
+    marks::find(live, &mut auto);
     helm::find(live, releases, &taken, &mut auto);
     auto.warnings.sort();
     auto.warnings.dedup();
@@ -293,6 +309,18 @@ fn folder(path: &str) -> Option<String> {
         .filter(|part| !matches!(*part, "" | "."))
         .collect::<Vec<_>>();
     (!parts.contains(&"..")).then(|| parts.join("/"))
+}
+
+/// The first few of many names.
+fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 5;
+    let rest = names.len().saturating_sub(SHOWN);
+    let mut shown: Vec<&str> = names.take(SHOWN).collect();
+    let more = format!("{rest} more");
+    if rest > 0 {
+        shown.push(&more);
+    }
+    shown.join(", ")
 }
 
 /// A rule about exactly one object.

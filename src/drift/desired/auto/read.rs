@@ -63,6 +63,7 @@ where
         namespace: found.namespace,
         ignores: found.ignores,
         deployers: found.deployers,
+        bounded: found.bounded,
         ..Desired::default()
     };
     let mut revisions = Vec::new();
@@ -82,8 +83,8 @@ where
                 continue;
             }
             Fetch::Helm(_) => {
-                let reason = "Argo CD renders a Helm chart, which is not followed here; render it \
-                              with 'helm template' and give the output as a source";
+                let reason = "Argo CD renders a Helm chart, which is not followed here; give what \
+                              'argocd app manifests' prints as a source";
                 desired.problems.push(problem(reason.to_owned()));
                 continue;
             }
@@ -349,7 +350,7 @@ impl Globs {
 /// What is owned and in no manifest that was read.
 fn unread(owned: Vec<Identity>, desired: &Desired, reading: &Reading<'_>) -> Vec<Identity> {
     let identity = |manifest: &Manifest| {
-        let mut identity = manifest.identity()?;
+        let mut identity = manifest.identity()?.clone();
         if (reading.namespaced)(&identity.group, &identity.kind) == Some(false) {
             identity.namespace = None;
         } else if identity.namespace.is_none() {

@@ -87,7 +87,7 @@ fn every_object_is_read_and_every_place_has_its_line() {
         let file: Vec<&str> = text.lines().collect();
         assert!(file[manifest.line - 1].contains(':'), "{manifest:?}");
         let mut places = Vec::new();
-        leaves(&manifest.value, &mut Vec::new(), &mut places);
+        leaves(&manifest.value(), &mut Vec::new(), &mut places);
         random.shuffle(&mut places);
         let lines = manifest.lines();
         for place in places.iter().take(200) {

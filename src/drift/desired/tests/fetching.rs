@@ -189,7 +189,10 @@ async fn many_documents_keep_their_order_whatever_thread_reads_them() {
     let lines: Vec<usize> = desired.manifests.iter().map(|m| m.line).collect();
     let expected: Vec<usize> = (0..4_000).map(|at| at * 6 + 1).collect();
     assert_eq!(lines, expected);
-    let names = desired.manifests.iter().map(|m| m.identity().unwrap().name);
+    let names = desired
+        .manifests
+        .iter()
+        .map(|m| m.identity().unwrap().name.clone());
     assert!(
         names
             .enumerate()
@@ -429,7 +432,7 @@ async fn a_chart_is_rendered_where_helm_is() {
     if Program::new("helm").arg("version").run().await.is_ok() {
         assert_eq!(reasons(&desired), "");
         assert_eq!(files_of(&desired), ["rendered: shop: web-one"]);
-        let namespace = desired.manifests[0].identity().unwrap().namespace;
+        let namespace = desired.manifests[0].identity().unwrap().namespace.clone();
         assert_eq!(namespace.as_deref(), Some("ns"));
     } else {
         assert_eq!(

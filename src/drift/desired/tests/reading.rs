@@ -17,7 +17,7 @@ fn documents_are_told_apart_at_marker_lines_alone() {
     // `---x` belongs to the third document, and makes it bad.
     assert_eq!(read.problems.len(), 1);
     assert_eq!(
-        read.manifests[0].value["data"]["script"],
+        read.manifests[0].value()["data"]["script"],
         json!("---\n--- x\n")
     );
 }
@@ -94,10 +94,10 @@ fn lists_and_typed_lists_are_their_elements() {
     assert_eq!(lines(&read.problems), [""; 0]);
     assert_eq!(names(&read), ["ConfigMap/a@5", "Role/r@11", "Secret/s@11"]);
     assert_eq!(
-        read.manifests[1].value["apiVersion"],
+        read.manifests[1].value()["apiVersion"],
         json!("rbac.authorization.k8s.io/v1")
     );
-    assert_eq!(read.manifests[2].value["apiVersion"], json!("v1"));
+    assert_eq!(read.manifests[2].value()["apiVersion"], json!("v1"));
     assert_eq!(read.manifests[0].line_of(&[key("data"), key("x")]), 9);
     assert_eq!(
         read.manifests[1].line_of(&[key("metadata"), key("name")]),
@@ -147,6 +147,14 @@ fn lists_in_lists_end_somewhere() {
 }
 
 #[test]
+fn a_name_that_is_no_text_says_how_it_becomes_one() {
+    let read = read_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n");
+    let told = lines(&read.problems);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("as YAML 1.1 reads `y`"), "{told:?}");
+}
+
+#[test]
 fn what_is_no_object_is_left_out_and_what_looks_like_one_is_not() {
     let read = read_text(
         "replicas: 3\n---\n- a\n---\ntext\n---\napiVersion: v2\nname: chart\nversion: 1.0.0\n---\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: local, annotations: {config.kubernetes.io/local-config: 'true'}}\n---\nkind: DaemonSet\n---\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: v1\nmetadata: {name: a}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {}\n---\napiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: apps}\n",
@@ -192,7 +200,7 @@ fn hooks_and_generated_names_are_set_aside() {
 }
 
 fn data(manifest: &Manifest) -> Value {
-    manifest.value["data"].clone()
+    manifest.value()["data"].clone()
 }
 
 #[test]
@@ -205,7 +213,7 @@ fn string_data_is_folded_and_its_lines_are_kept() {
         data(secret),
         json!({"a": "bmV3", "b": "a2VwdA==", "empty": "", "gone": ""})
     );
-    assert_eq!(secret.value.get("stringData"), None);
+    assert_eq!(secret.value().get("stringData"), None);
     assert_eq!(secret.line_of(&[key("data"), key("a")]), 9);
     assert_eq!(secret.line_of(&[key("data"), key("b")]), 6);
     assert_eq!(secret.line_of(&[key("data"), key("new")]), 4);
@@ -245,8 +253,8 @@ fn of_what_sops_encrypted_keys_are_known() {
     assert_eq!(names(&read), ["Secret/s@1", "ConfigMap/sops@18"]);
     let secret = &read.manifests[0];
     assert_eq!(secret.keys_only, Some("encrypted by SOPS"));
-    assert!(is_encrypted(&secret.value["data"]["a"]));
-    assert_eq!(secret.value.get("sops"), None);
+    assert!(is_encrypted(&secret.value()["data"]["a"]));
+    assert_eq!(secret.value().get("sops"), None);
     assert_eq!(read.manifests[1].keys_only, None);
     assert_eq!(read.problems.len(), 1);
     assert!(read.problems[0].reason.contains("SOPS encrypts"));
@@ -259,7 +267,7 @@ fn sealed_and_external_secrets_declare_their_secrets() {
     );
     assert_eq!(names(&read), ["SealedSecret/sealed@1", "Secret/sealed@1"]);
     let secret = &read.manifests[1];
-    assert_eq!(secret.value["metadata"]["namespace"], json!("shop"));
+    assert_eq!(secret.value()["metadata"]["namespace"], json!("shop"));
     assert_eq!(data(secret), json!({"a": "", "b": "", "c": ""}));
     assert_eq!(
         (secret.keys_only, secret.keys_unknown),
@@ -352,4 +360,27 @@ proptest::proptest! {
             assert_eq!(line.trim_end(), "apiVersion: v1");
         }
     }
+}
+
+#[test]
+fn what_is_as_deep_as_can_be_read_is_held_as_it_is() {
+    let deep = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    let manifest = |depth| {
+        let text = format!(
+            "{{\"apiVersion\": \"v1\", \"kind\": \"X\", \"metadata\": {{\"name\": \"a\"}}, \"d\": {}}}",
+            deep(depth)
+        );
+        read(&Arc::from("x.json"), text.as_bytes())
+    };
+    let deepest = (1..200)
+        .rev()
+        .find(|depth| !manifest(*depth).manifests.is_empty())
+        .unwrap();
+    assert!(deepest > 100, "{deepest}");
+    let mut place = manifest(deepest).manifests[0].value()["d"].clone();
+    for _ in 0..deepest {
+        place = place[0].clone();
+    }
+    assert_eq!(place, json!(1));
+    assert!(!manifest(deepest + 1).problems.is_empty());
 }

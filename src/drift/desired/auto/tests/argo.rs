@@ -75,8 +75,8 @@ fn a_directory_at_what_was_last_synced() {
         Some(identity("argoproj.io/Application/argocd/shop"))
     );
     let owned = [
-        identity("apps/Deployment/shop/web"),
         identity("/Namespace//shop"),
+        identity("apps/Deployment/shop/web"),
     ];
     assert_eq!(found.owned, owned);
     let git = GitPath {

@@ -94,6 +94,38 @@ fn the_newest_deployed_revision_is_desired() {
     );
 }
 
+/// No chart holds its release's namespace, so nobody declares it.
+#[test]
+fn a_namespace_that_helm_made_for_its_release_is_not_extra() {
+    let namespaces = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\nmanager: helm\n\
+                      ---\napiVersion: v1\nkind: Namespace\nmetadata: {name: other}\nmanager: helm\n";
+    let release = stored("shop", "web", 1, "deployed", "shop", "");
+    let of_shop = |auto: &Auto| {
+        let rules = shown(&auto.ignores).into_iter();
+        rules
+            .filter(|rule| rule.starts_with("Helm, --create-namespace"))
+            .collect::<Vec<_>>()
+    };
+    let expected = ["Helm, --create-namespace shop: /Namespace/(any)/shop Extra"];
+    assert_eq!(
+        of_shop(&find(namespaces, std::slice::from_ref(&release))),
+        expected
+    );
+    let by_hand = namespaces.replace("manager: helm", "manager: kubectl-create");
+    assert!(of_shop(&find(&by_hand, &[release])).is_empty());
+    let mirror = super::super::find(
+        &live(&format!("{namespaces}---{INSTALLED}")),
+        &Releases::NotRecorded,
+    );
+    assert_eq!(of_shop(&mirror), expected);
+    // What hooks made names no release, and is no surprise either; nor is what is left of others.
+    let owned = &only(&mirror).owned;
+    assert_eq!(
+        *owned,
+        [identity("/Service/shop/web"), identity("/Namespace//other")]
+    );
+}
+
 #[test]
 fn without_a_deployed_revision_its_objects_are_unknown() {
     let releases = [stored("shop", "web", 1, "failed", "shop", &manifest("a"))];
@@ -221,6 +253,12 @@ fn from_a_mirror_one_source_says_that_releases_are_not_recorded() {
         "{reason}"
     );
     assert!(reason.ends_with("(shop/web)"), "{reason}");
+    // What a release of Flux's brought besides is Helm's, too.
+    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n\
+               metadata: {name: a.b}\nmanager: helm-controller\n";
+    let auto = super::super::find(&live(crd), &Releases::NotRecorded);
+    let definition = identity("apiextensions.k8s.io/CustomResourceDefinition//a.b");
+    assert_eq!(only(&auto).owned, [definition]);
     // Where nothing was installed with Helm, nothing is missing.
     let none = INSTALLED.split("---").nth(1).expect("two documents");
     assert!(

@@ -3,6 +3,7 @@
 mod argo;
 mod flux;
 mod helm;
+mod marks;
 mod read;
 
 use std::sync::Arc;
@@ -15,16 +16,19 @@ use crate::drift::accept::{Ignore, Ignored, Place};
 use crate::drift::desired::Identity;
 use crate::drift::live::{Coverage, Live, LiveObject, ServedKind};
 use crate::filter::Rules;
-use crate::owners::{Shape, Times};
+use crate::owners::{FieldWriter, Shape, Times};
 
-const CLUSTER_SCOPED: [&str; 4] = [
+const CLUSTER_SCOPED: [&str; 6] = [
+    "APIService",
     "Namespace",
+    "ValidatingWebhookConfiguration",
     "ClusterRole",
     "ClusterRoleBinding",
     "CustomResourceDefinition",
 ];
 
-/// A live side of these objects; what stands at `reported` is what their shapes report.
+/// A live side of these objects; what stands at `reported` is what their shapes report, at `manager`
+/// who wrote them.
 fn live(yaml: &str) -> Live {
     let mut live = Live::new(Arc::new(Rules::core()));
     for document in canonical::read_all(yaml.as_bytes()).expect("the test's YAML") {
@@ -32,6 +36,10 @@ fn live(yaml: &str) -> Live {
         let reported = value
             .as_object_mut()
             .and_then(|object| object.remove("reported"));
+        let manager = value
+            .as_object_mut()
+            .and_then(|object| object.remove("manager"));
+        let writers = manager.as_ref().and_then(Value::as_str).map(writer);
         let text = |path: &str| value.pointer(path).and_then(Value::as_str);
         let api_version = text("/apiVersion").expect("an apiVersion");
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
@@ -55,6 +63,7 @@ fn live(yaml: &str) -> Live {
             value: Arc::new(value.clone()).into(),
             shape: Arc::new(Shape {
                 reported,
+                writers: writers.into_iter().collect(),
                 ..Shape::default()
             }),
             times: Arc::new(Times::default()),
@@ -64,6 +73,15 @@ fn live(yaml: &str) -> Live {
         live.objects.insert(identity, object);
     }
     live
+}
+
+fn writer(manager: &str) -> FieldWriter {
+    FieldWriter {
+        manager: manager.into(),
+        operation: "Update".into(),
+        subresource: "".into(),
+        api_version: "v1".into(),
+    }
 }
 
 /// What is found where Helm has no releases.

@@ -8,7 +8,7 @@ use super::super::kustomize::Edits;
 use super::super::read::{Reading, Tree, read};
 use super::super::{GitPath, Rendered};
 use super::*;
-use crate::drift::desired::Desired;
+use crate::drift::desired::{Desired, Manifest};
 
 fn config(name: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n")
@@ -24,6 +24,7 @@ fn found(fetches: Vec<Fetch>) -> Found {
         edits: Edits::default(),
         ignores: Vec::new(),
         owned: vec![identity("/ConfigMap/shop/a"), identity("/ConfigMap/shop/z")],
+        bounded: true,
         deployers: Vec::new(),
         object: None,
     }
@@ -74,11 +75,9 @@ fn desired_of(found: Found, trees: &[(&str, &[(&str, &str)])]) -> (Desired, Vec<
     (desired, asked.into_inner())
 }
 
-fn names(desired: &[crate::drift::desired::Manifest]) -> Vec<&str> {
-    let names = desired
-        .iter()
-        .map(|manifest| super::super::text(&manifest.value, &["metadata", "name"]));
-    names.collect()
+fn names(desired: &[Manifest]) -> Vec<&str> {
+    let identities = desired.iter().filter_map(Manifest::identity);
+    identities.map(|identity| &*identity.name).collect()
 }
 
 #[test]
@@ -233,7 +232,7 @@ fn flux_takes_all_yaml_below_and_nothing_hidden() {
     let (desired, _) = desired_of(source, &[("old", tree)]);
     assert_eq!(names(&desired.manifests), ["a", "c"]);
     for manifest in &desired.manifests {
-        let metadata = &manifest.value["metadata"];
+        let metadata = &manifest.value()["metadata"];
         assert_eq!(
             (&metadata["namespace"], &metadata["labels"]["team"]),
             (&"to".into(), &"x".into())

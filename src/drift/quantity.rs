@@ -9,10 +9,15 @@ use serde_json::Value;
 /// `mantissa` · 10^`exponent`, the mantissa without zeros at its end; zero is 0 · 10^0. Equal
 /// quantities are equal here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Quantity {
+pub(in crate::drift) struct Quantity {
     mantissa: i128,
     exponent: i32,
 }
+
+/// Thousandths, as a power of ten.
+const MILLI: i32 = -3;
+/// What the server keeps of any quantity, as a power of ten.
+const NANO: i32 = -9;
 
 /// Beyond this the server puts this (`maxAllowed` in
 /// <https://github.com/kubernetes/apimachinery/blob/master/pkg/api/resource/quantity.go>).
@@ -21,7 +26,7 @@ const LARGEST: i128 = i64::MAX as i128;
 impl Quantity {
     /// Reads `500m`, `1Gi`, `1e3`, `0.5`, or a JSON number; `None` for what is no quantity or has
     /// more digits than any that matters.
-    pub(super) fn of(value: &Value) -> Option<Self> {
+    pub(in crate::drift) fn of(value: &Value) -> Option<Self> {
         match value {
             Value::String(text) => Self::parse(text.trim()),
             Value::Number(number) => Self::parse(&number.to_string()),
@@ -83,6 +88,14 @@ impl Quantity {
         Self::reduced(mantissa, exponent)
     }
 
+    /// Rounded up to thousandths, if it is finer than these.
+    fn in_thousandths(self) -> Option<String> {
+        let rounded = (self.exponent < MILLI).then(|| self.rounded_up(MILLI))??;
+        let zeros = u32::try_from(rounded.exponent.checked_sub(MILLI)?).ok()?;
+        let mantissa = 10_i128.checked_pow(zeros)?.checked_mul(rounded.mantissa)?;
+        Some(format!("{mantissa}m"))
+    }
+
     /// No larger than the server keeps.
     fn capped(self) -> Self {
         let largest = Self {
@@ -103,17 +116,27 @@ impl Quantity {
     ///
     /// It keeps no more than nine digits after the point, resource lists no more than three
     /// (`SetDefaults_ResourceList` in `pkg/apis/core/v1/defaults.go`), and rounds up.
-    pub(super) fn is_stored_as(self, live: Self) -> bool {
+    pub(in crate::drift) fn is_stored_as(self, live: Self) -> bool {
         let kept = self.capped();
         kept == live
-            || [-9, -3]
+            || [NANO, MILLI]
                 .iter()
                 .any(|&digits| kept.rounded_up(digits) == Some(live))
     }
 
     /// The one spelling of its value.
-    pub(super) fn normal(self) -> Cow<'static, str> {
+    pub(in crate::drift) fn normal(self) -> Cow<'static, str> {
         format!("{}e{}", self.mantissa, self.exponent).into()
+    }
+}
+
+/// Rounds a quantity away from zero where it is finer than thousandths, as the server does in lists
+/// of resources (`SetDefaults_ResourceList` of
+/// <https://github.com/kubernetes/kubernetes/blob/v1.36.3/pkg/apis/core/v1/defaults.go>); leaves it
+/// as it is otherwise, and where it is none.
+pub(in crate::drift) fn round_up(value: &mut Value) {
+    if let Some(text) = Quantity::of(value).and_then(Quantity::in_thousandths) {
+        *value = Value::String(text);
     }
 }
 
@@ -237,6 +260,39 @@ mod tests {
                 "{desired} {live}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_finer_than_thousandths_is_rounded_up() {
+        let after = |value: Value| {
+            let mut value = value;
+            round_up(&mut value);
+            value
+        };
+        for (from, to) in [
+            ("0.0001", "1m"),
+            ("100u", "1m"),
+            ("1500u", "2m"),
+            ("0.0015", "2m"),
+            ("1.0001", "1001m"),
+            ("1.9999", "2000m"),
+            ("1n", "1m"),
+            ("1e-4", "1m"),
+            ("-0.0001", "-1m"),
+            ("-1.0001", "-1001m"),
+            ("1e-99999", "1m"),
+            ("0.0000001k", "1m"),
+            ("0.0001Ki", "103m"),
+        ] {
+            assert_eq!(after(from.into()), to);
+        }
+        for same in [
+            "0.001", "0.0010", "1m", "2000u", "1", "1Gi", "0", "0.0000", "", "x", "1e3", "-",
+        ] {
+            assert_eq!(after(same.into()), same);
+        }
+        assert_eq!(after(json!(0.0001)), "1m");
+        assert_eq!(after(json!(2)), 2);
     }
 
     proptest! {

@@ -1,22 +1,28 @@
-//! Requests that keep their connection: thousands of dry runs, a few milliseconds each.
+//! Requests that keep their connection: thousands of them, a few milliseconds each.
 //!
 //! kubectl would take 40 ms for its start alone.
 
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{Method, Request};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ::http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use ::http::{Method, Request};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
-use crate::support::plane::{ADMIN, ControlPlane};
-use crate::support::{Context as _, Failure, Result};
+use super::plane::{ADMIN, ControlPlane};
+use super::{Context as _, Failure, Result};
 
-const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+/// Of a body in JSON.
+pub const JSON: &str = "application/json";
+/// Asks for discovery in its aggregated form:
+/// <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery>.
+pub const DISCOVERY: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// A connection to the API server, as [`ADMIN`].
 pub struct Api {
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
-    requests: std::cell::Cell<usize>,
+    requests: AtomicUsize,
 }
 
 /// What the server said.
@@ -47,28 +53,31 @@ impl Api {
         Ok(Self {
             runtime,
             client,
-            requests: std::cell::Cell::new(0),
+            requests: AtomicUsize::new(0),
         })
     }
 
     /// How many requests have been sent.
     pub fn requests(&self) -> usize {
-        self.requests.get()
+        self.requests.load(Ordering::Relaxed)
     }
 
-    fn send(
+    /// Sends a request, as kubectl would; returns the status and the body of the answer.
+    pub fn send(
         &self,
         method: Method,
         path: &str,
         accept: &str,
+        content_type: &str,
         body: Vec<u8>,
     ) -> Result<(u16, Vec<u8>)> {
-        self.requests.set(self.requests.get() + 1);
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(ACCEPT, accept)
-            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, content_type)
+            .header(USER_AGENT, "kubectl/v1.36.3")
             .body(kube::client::Body::from(body))
             .context(path)?;
         self.runtime.block_on(async {
@@ -81,17 +90,16 @@ impl Api {
 
     /// Gets a path; a status other than 200 is a failure.
     pub fn get(&self, path: &str) -> Result<Value> {
-        self.get_as(path, "application/json")
+        self.get_as(path, JSON)
     }
 
     /// Gets a discovery document in its aggregated form.
-    /// <https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discovery>
     pub fn discovery(&self, path: &str) -> Result<Value> {
         self.get_as(path, DISCOVERY)
     }
 
     fn get_as(&self, path: &str, accept: &str) -> Result<Value> {
-        let (code, body) = self.send(Method::GET, path, accept, Vec::new())?;
+        let (code, body) = self.send(Method::GET, path, accept, JSON, Vec::new())?;
         if code != 200 {
             return Err(Failure::new(format_args!("GET {path}: {code}")));
         }
@@ -100,7 +108,7 @@ impl Api {
 
     /// Gets a path as text: `/metrics`.
     pub fn text(&self, path: &str) -> Result<String> {
-        let (code, body) = self.send(Method::GET, path, "*/*", Vec::new())?;
+        let (code, body) = self.send(Method::GET, path, "*/*", JSON, Vec::new())?;
         match code {
             200 => String::from_utf8(body).context(path),
             code => Err(Failure::new(format_args!("GET {path}: {code}"))),
@@ -117,7 +125,7 @@ impl Api {
             uri.push_str("&dryRun=All");
         }
         let body = serde_json::to_vec(object).context(path)?;
-        let (code, body) = match self.send(Method::POST, &uri, "application/json", body) {
+        let (code, body) = match self.send(Method::POST, &uri, JSON, JSON, body) {
             Ok((code, body)) => (code, serde_json::from_slice(&body).unwrap_or_default()),
             // A handler that panics cuts the connection: that object, and no other, is refused.
             Err(failure) => (0, serde_json::json!({ "message": failure.to_string() })),
