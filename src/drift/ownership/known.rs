@@ -89,7 +89,7 @@ pub(super) const KNOWN: &[Known] = &[
     known("/Namespace", r#"metadata.annotations["openshift.io/sa.scc.*"]"#, If::NotAPersons, "https://docs.redhat.com/en/documentation/openshift_container_platform/4.16/html/authentication_and_authorization/managing-pod-security-policies"),
     known("/PersistentVolumeClaim", "spec.volumeName", If::NotAPersons, "https://kubernetes.io/docs/concepts/storage/persistent-volumes/#binding"),
     known("", r#"metadata.annotations["deployment.kubernetes.io/revision"]"#, If::NotAPersons, "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#checking-rollout-history-of-a-deployment"),
-    known("/ServiceAccount", "secrets", If::NotAPersons, "https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#token-controller"),
+    known("/ServiceAccount", "secrets", If::Unowned, "https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#token-controller"),
     known("/ServiceAccount", "imagePullSecrets", If::Unowned, "https://docs.redhat.com/en/documentation/openshift_container_platform/4.16/html/images/managing-images#using-image-pull-secrets"),
     known("batch/Job", "spec.selector", If::Unowned, "https://kubernetes.io/docs/concepts/workloads/controllers/job/#specifying-your-own-pod-selector"),
     known("batch/Job", r#"spec.template.metadata.labels["batch.kubernetes.io/*"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid"),

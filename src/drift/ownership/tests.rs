@@ -463,6 +463,16 @@ fn known_places_are_no_finding_unless_a_person_wrote_them() {
         verdict(claim, r#"metadata.finalizers[="x/y"]"#, &unowned),
         "Added"
     );
+    let account = ObjectFacts {
+        group: Some(""),
+        kind: Some("ServiceAccount"),
+    };
+    let openshift = "openshift.io/image-registry-pull-secrets_service-account-controller";
+    for (manager, expected) in [("team-pipeline", "Added"), (openshift, "Ignored")] {
+        let by = shape(&[(manager, "Apply", "")], false);
+        assert_eq!(verdict(account, "secrets[name=pull]", &by), expected);
+    }
+    assert_eq!(verdict(account, "secrets[name=pull]", &unowned), "");
 }
 
 #[test]
