@@ -310,15 +310,6 @@ mod tests {
         }
     }
 
-    fn role_of(manager: &str, operation: &str, subresource: &str) -> Role {
-        role(&FieldWriter {
-            manager: manager.into(),
-            operation: operation.into(),
-            subresource: subresource.into(),
-            api_version: "v1".into(),
-        })
-    }
-
     /// Names as their programs write them, found in their sources or in managedFields that somebody
     /// showed; each line of the table says where.
     #[test]
@@ -413,7 +404,7 @@ mod tests {
             ("helmfile", "Update", "", Role::Other),
             ("", "Update", "", Role::Other),
         ] {
-            let found = role_of(manager, operation, subresource);
+            let found = role(manager, operation, subresource);
             assert_eq!(found, expected, "{manager} {operation} {subresource}");
         }
     }
