@@ -184,6 +184,32 @@ impl TypeRules {
         key: &ObjectKey,
         context: &Context<'_>,
     ) -> (Verdict, Option<(Shape, Times)>) {
+        self.owning(object, key, context, |reading, recorded, moves, masks| {
+            reading.shape(recorded, moves, masks)
+        })
+    }
+
+    /// As [`TypeRules::apply_with_owners`], as the sidecar has them
+    /// ([`Reading::encode`]): they are not built first.
+    pub fn apply_with_encoded_owners(
+        &self,
+        object: &mut RawObject,
+        key: &ObjectKey,
+        context: &Context<'_>,
+    ) -> (Verdict, Option<(Vec<u8>, Vec<u8>)>) {
+        self.owning(object, key, context, |reading, recorded, moves, masks| {
+            reading.encode(recorded, moves, masks)
+        })
+    }
+
+    /// Applies the rules, and makes something of who owns what of the result.
+    fn owning<T>(
+        &self,
+        object: &mut RawObject,
+        key: &ObjectKey,
+        context: &Context<'_>,
+        make: impl FnOnce(Reading<'_>, &Value, &Moves, Vec<Mask>) -> T,
+    ) -> (Verdict, Option<T>) {
         if let Some(rule) = self.passage(object, key).dropped_by {
             return (Verdict::Drop { rule: rule.clone() }, None);
         }
@@ -201,7 +227,7 @@ impl TypeRules {
         let value = &mut object.value;
         let verdict = self.act(value, fields, key, context, &holds, &mut tracker);
         let (moves, masks) = tracker.masks(&object.value);
-        let owned = reading.shape(&object.value, &moves, masks);
+        let owned = make(reading, &object.value, &moves, masks);
         object.managed_fields = managed_fields;
         (verdict, Some(owned))
     }

@@ -1,25 +1,23 @@
 //! What managedFields and last-applied say of a live object, at the places of the object itself.
 //!
-//! One streaming pass over each text, beside the object: what the object does not have is skipped
-//! without being built. No value is kept: elements of lists are positions.
+//! Each entry, and last-applied, becomes a tree of the places that it names and the object has; what
+//! the object has not is stepped over. No value is kept: elements of lists are positions. Who has a
+//! place is found by going down all trees at once ([`Places`]).
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::elements::{Elements, names_index};
+use super::elements::{Elements, Keys, names_index};
+use super::tape::{At, Kind, Tape};
 
 /// More writers than any server keeps (ten of `Update`, and one of `Apply` for each that applies).
 pub(super) const MOST_WRITERS: usize = 127;
 /// Stands for every writer beyond [`MOST_WRITERS`].
 pub(super) const OVERFLOW: u128 = 1 << MOST_WRITERS;
-/// Above this many children they are found by a table.
-const FEW: u32 = 16;
+/// In place of a writer's number: it is last-applied.
+const APPLIED: u8 = u8::MAX;
 
 /// The head of an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,32 +39,54 @@ impl Head<'_> {
 }
 
 /// One step of a claimed path.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Key<'a> {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key<'a> {
     Field(Cow<'a, str>),
     /// A position in the live list.
     Index(usize),
 }
 
-/// One claimed place.
-#[derive(Debug)]
-pub(super) struct Claim<'a> {
+/// A step of the path of a place that is looked for.
+#[derive(Clone, Copy)]
+pub(super) enum Step<'k> {
+    Field(&'k str),
+    /// A position in the live list.
+    Index(usize),
+}
+
+impl Step<'_> {
+    fn is(self, key: &Key<'_>) -> bool {
+        match (self, key) {
+            (Step::Field(name), Key::Field(key)) => name == key,
+            (Step::Index(index), Key::Index(key)) => index == *key,
+            _ => false,
+        }
+    }
+
+    fn is_behind(self, key: &Key<'_>) -> bool {
+        match (self, key) {
+            (Step::Field(name), Key::Field(key)) => **key < *name,
+            (Step::Index(index), Key::Index(key)) => *key < index,
+            _ => false,
+        }
+    }
+}
+
+/// A place that an entry or last-applied names, and that the live object has.
+struct Node<'a> {
     key: Key<'a>,
-    next: u32,
+    /// Its children: a range of [`Claims::children`], in the order of their keys.
     first: u32,
-    children: u32,
-    /// Entries that have the place itself.
-    pub(super) own: u128,
-    /// Those of them that say nothing of what lies in it.
-    pub(super) whole: u128,
-    /// Some entry names a place within.
-    pub(super) claimed_below: bool,
-    /// Last-applied has it.
-    pub(super) applied: bool,
+    end: u32,
+    /// The place itself is named.
+    own: bool,
+    /// It is, and nothing in it.
+    whole: bool,
+    /// How the entry tells the elements of the list apart: an index into [`Claims::lists`].
+    list: u32,
 }
 
 /// How the entries tell the elements of a list apart.
-#[derive(Clone, Debug)]
 enum ListKeys {
     Fields(Vec<Box<str>>),
     Values,
@@ -74,10 +94,12 @@ enum ListKeys {
 
 /// The claims on one live object.
 pub(super) struct Claims<'a> {
-    all: Vec<Claim<'a>>,
-    wide: HashMap<(u32, Key<'a>), u32>,
-    lists: HashMap<u32, ListKeys>,
-    /// By bit.
+    nodes: Vec<Node<'a>>,
+    children: Vec<u32>,
+    lists: Vec<ListKeys>,
+    /// The trees, each with its writer's number.
+    roots: Vec<(u32, u8)>,
+    /// By number.
     pub(super) heads: Vec<Head<'a>>,
     /// An entry of another API version, or one that cannot be read, has places that the live
     /// object has not.
@@ -85,8 +107,12 @@ pub(super) struct Claims<'a> {
     pub(super) has_last_applied: bool,
 }
 
-const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
+
+fn number(count: usize) -> u32 {
+    // A text of 4 GiB is not read, and names less.
+    u32::try_from(count).unwrap_or(NONE)
+}
 
 impl<'a> Claims<'a> {
     /// Reads both texts. `skip_status` leaves out what is below `status`.
@@ -97,509 +123,456 @@ impl<'a> Claims<'a> {
         skip_status: bool,
     ) -> Self {
         let mut claims = Self {
-            all: Vec::with_capacity(64),
-            wide: HashMap::new(),
-            lists: HashMap::new(),
-            heads: Vec::new(),
+            nodes: Vec::with_capacity(64),
+            children: Vec::with_capacity(64),
+            lists: Vec::new(),
+            roots: Vec::with_capacity(4),
+            heads: Vec::with_capacity(4),
             unknown: false,
             has_last_applied: last_applied.is_some(),
         };
-        claims.push(Key::Index(0));
         if let Some(raw) = managed_fields {
-            claims.read_entries(raw, live, skip_status);
+            // Who wrote what is then not known; that nobody did is not known either.
+            claims.unknown |= claims.read_entries(raw.get(), live, skip_status).is_none();
+            claims.join_equal_writers();
         }
-        if let Some(text) = last_applied {
-            claims.read_applied(text, live);
+        // What is not JSON applied nothing.
+        if let Some(tape) = last_applied.and_then(Tape::of) {
+            claims.read_applied(&tape, live);
         }
         claims
     }
 
-    fn read_entries(&mut self, raw: &'a RawValue, live: &Value, skip_status: bool) {
-        let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-        let read = deserializer.deserialize_seq(Entries {
-            claims: &mut *self,
-            live,
-            skip_status,
-        });
-        // Who wrote what is then not known; that nobody did is not known either.
-        self.unknown |= read.is_err();
-        self.join_equal_writers();
-    }
-
-    /// Gives entries of one writer (old servers kept one for each time) one bit.
-    fn join_equal_writers(&mut self) {
-        let count = self.heads.len();
-        let mut to: Vec<usize> = (0..count).collect();
-        let mut any = false;
-        for (at, first) in to.iter_mut().enumerate().skip(1) {
-            if let Some(same) = (0..at).find(|&b| self.heads[b].same_writer(&self.heads[at])) {
-                *first = same;
-                any = true;
-                let time = self.heads[at].time.clone();
-                if time > self.heads[same].time {
-                    self.heads[same].time = time;
-                }
+    /// Returns `None` where the entries cannot be read, or not all of them.
+    fn read_entries(&mut self, text: &'a str, live: &Value, skip_status: bool) -> Option<()> {
+        let tape = Tape::of(text)?;
+        if tape.kind(At::ROOT) != Kind::Array {
+            return None;
+        }
+        let version = live.get("apiVersion").and_then(Value::as_str);
+        let mut pending = Vec::with_capacity(32);
+        for entry in tape.elements(At::ROOT) {
+            if tape.kind(entry) != Kind::Object {
+                return None;
             }
-        }
-        if !any {
-            return;
-        }
-        let join = |bits: u128| {
-            let kept = bits & OVERFLOW;
-            (0..count).fold(kept, |all, bit| {
-                all | (u128::from(bits >> bit & 1 == 1) << to[bit])
-            })
-        };
-        for claim in &mut self.all {
-            claim.own = join(claim.own);
-            claim.whole = join(claim.whole);
-        }
-    }
-
-    fn push(&mut self, key: Key<'a>) -> u32 {
-        let at = u32::try_from(self.all.len()).unwrap_or(NONE);
-        self.all.push(Claim {
-            key,
-            next: NONE,
-            first: NONE,
-            children: 0,
-            own: 0,
-            whole: 0,
-            claimed_below: false,
-            applied: false,
-        });
-        at
-    }
-
-    pub(super) fn claim(&self, at: u32) -> &Claim<'a> {
-        &self.all[at as usize]
-    }
-
-    /// The claim on a child of a place.
-    pub(super) fn child(&self, of: u32, key: &Key<'_>) -> Option<u32> {
-        let parent = self.claim(of);
-        if parent.children > FEW {
-            return self.wide.get(&(of, key.clone())).copied();
-        }
-        let mut at = parent.first;
-        while at != NONE {
-            let claim = self.claim(at);
-            if claim.key == *key {
-                return Some(at);
+            let mut head = Head::default();
+            let mut fields = None;
+            for (key, value) in tape.entries(entry) {
+                let text = match &*tape.string(key)? {
+                    "fieldsV1" => {
+                        fields = Some(value);
+                        continue;
+                    }
+                    "manager" => &mut head.manager,
+                    "operation" => &mut head.operation,
+                    "subresource" => &mut head.subresource,
+                    "apiVersion" => &mut head.api_version,
+                    "time" => &mut head.time,
+                    _ => continue,
+                };
+                *text = match tape.kind(value) {
+                    Kind::Null => Cow::Borrowed(""),
+                    _ => tape.string(value)?,
+                };
             }
-            at = claim.next;
-        }
-        None
-    }
-
-    /// The same, made where there is none.
-    fn child_or_new(&mut self, of: u32, key: Key<'a>) -> u32 {
-        if let Some(at) = self.child(of, &key) {
-            return at;
-        }
-        let at = self.push(key.clone());
-        self.all[at as usize].next = self.claim(of).first;
-        let parent = &mut self.all[of as usize];
-        parent.first = at;
-        parent.children += 1;
-        let children = parent.children;
-        if children > FEW + 1 {
-            self.wide.insert((of, key), at);
-        } else if children > FEW {
-            let mut child = at;
-            while child != NONE {
-                let claim = self.claim(child);
-                let (key, next) = (claim.key.clone(), claim.next);
-                self.wide.insert((of, key), child);
-                child = next;
-            }
-        }
-        at
-    }
-
-    /// Who has the place, or anything in it.
-    pub(super) fn all_below(&self, at: u32) -> u128 {
-        let claim = self.claim(at);
-        let mut all = claim.own;
-        let mut child = claim.first;
-        while child != NONE {
-            all |= self.all_below(child);
-            child = self.claim(child).next;
-        }
-        all
-    }
-
-    fn read_applied(&mut self, text: &'a str, live: &Value) {
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        // What was read up to an error stays.
-        let _ = Applied {
-            claims: self,
-            at: ROOT,
-            live,
-        }
-        .deserialize(&mut deserializer);
-    }
-}
-
-/// A string of JSON, copied only where it has escapes.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// `metadata.managedFields`.
-struct Entries<'c, 'a, 'v> {
-    claims: &'c mut Claims<'a>,
-    live: &'v Value,
-    skip_status: bool,
-}
-
-impl<'a> Visitor<'a> for Entries<'_, 'a, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("managedFields")
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'a>>(self, mut list: A) -> Result<(), A::Error> {
-        while list
-            .next_element_seed(Entry {
-                claims: &mut *self.claims,
-                live: self.live,
-                skip_status: self.skip_status,
-            })?
-            .is_some()
-        {}
-        Ok(())
-    }
-}
-
-/// One entry of managedFields.
-struct Entry<'c, 'a, 'v> {
-    claims: &'c mut Claims<'a>,
-    live: &'v Value,
-    skip_status: bool,
-}
-
-impl<'a> DeserializeSeed<'a> for Entry<'_, 'a, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Entry<'_, 'a, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an entry of managedFields")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        let bit = 1u128 << self.claims.heads.len().min(MOST_WRITERS);
-        let mut head = Head::default();
-        let mut unresolved = false;
-        while let Some(Text(key)) = map.next_key()? {
-            let text = match &*key {
-                "fieldsV1" => {
-                    map.next_value_seed(Fields {
-                        claims: &mut *self.claims,
-                        at: ROOT,
-                        live: self.live,
-                        bit,
-                        skip_status: self.skip_status,
-                        unresolved: &mut unresolved,
-                    })?;
-                    continue;
-                }
-                "manager" => &mut head.manager,
-                "operation" => &mut head.operation,
-                "subresource" => &mut head.subresource,
-                "apiVersion" => &mut head.api_version,
-                "time" => &mut head.time,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
+            let mut reading = Fields {
+                claims: &mut *self,
+                tape: &tape,
+                skip_status,
+                unresolved: false,
+                pending: &mut pending,
             };
-            *text = map
-                .next_value::<Option<Text<'a>>>()?
-                .map_or(Cow::Borrowed(""), |text| text.0);
+            let root = match fields {
+                Some(fields) => reading.read(Key::Index(0), fields, live, true),
+                None => None,
+            };
+            let (readable, unresolved) = (root.is_some() || fields.is_none(), reading.unresolved);
+            pending.clear();
+            self.unknown |= !readable || (unresolved && version != Some(&*head.api_version));
+            let bit = self.heads.len().min(MOST_WRITERS);
+            if let Some(root) = root {
+                // An entry without any field has none, not all.
+                let node = &mut self.nodes[root as usize];
+                (node.own, node.whole) = (false, false);
+                self.roots
+                    .push((root, u8::try_from(bit).unwrap_or_default()));
+            }
+            if bit < MOST_WRITERS {
+                self.heads.push(head);
+            } else {
+                // Their places are known to be somebody's.
+                self.unknown = true;
+            }
         }
-        let version = self.live.get("apiVersion").and_then(Value::as_str);
-        self.claims.unknown |= unresolved && version != Some(&*head.api_version);
-        if self.claims.heads.len() < MOST_WRITERS {
-            self.claims.heads.push(head);
-        } else {
-            // Their places are known to be somebody's.
-            self.claims.unknown = true;
+        Some(())
+    }
+
+    /// Gives entries of one writer (old servers kept one for each time) one number.
+    fn join_equal_writers(&mut self) {
+        for at in 1..self.heads.len() {
+            let same = (0..at).find(|&b| self.heads[b].same_writer(&self.heads[at]));
+            let Some(same) = same else { continue };
+            let time = self.heads[at].time.clone();
+            if time > self.heads[same].time {
+                self.heads[same].time = time;
+            }
+            for (_, bit) in &mut self.roots {
+                if usize::from(*bit) == at {
+                    *bit = u8::try_from(same).unwrap_or_default();
+                }
+            }
         }
-        Ok(())
+    }
+
+    fn read_applied(&mut self, tape: &Tape<'a>, live: &Value) {
+        let mut places = Places::of(self);
+        let around = places.root(self);
+        let mut reading = Applied {
+            claims: self,
+            tape,
+            places: &mut places,
+            pending: Vec::with_capacity(32),
+        };
+        if let Some(root) = reading.read(Key::Index(0), At::ROOT, live, around, true) {
+            self.roots.push((root, APPLIED));
+        }
+    }
+
+    /// Adds a node; its children are the last of `pending`, from `from` on.
+    fn add(
+        &mut self,
+        key: Key<'a>,
+        (own, whole): (bool, bool),
+        list: u32,
+        pending: &mut Vec<u32>,
+        from: usize,
+    ) -> u32 {
+        let nodes = &self.nodes;
+        let below = &mut pending[from..];
+        let key_of = |child: &u32| &nodes[*child as usize].key;
+        // A server sends fields in order, elements by their keys.
+        if !below.is_sorted_by_key(key_of) {
+            below.sort_by(|a, b| key_of(a).cmp(key_of(b)));
+        }
+        let first = number(self.children.len());
+        self.children.extend_from_slice(below);
+        pending.truncate(from);
+        let at = number(self.nodes.len());
+        self.nodes.push(Node {
+            key,
+            first,
+            end: number(self.children.len()),
+            own,
+            whole,
+            list,
+        });
+        at
+    }
+
+    fn children(&self, of: u32) -> &[u32] {
+        let node = &self.nodes[of as usize];
+        &self.children[node.first as usize..node.end as usize]
+    }
+
+    fn owns_below(&self, at: u32) -> bool {
+        let below = || self.children(at).iter();
+        self.nodes[at as usize].own || below().any(|&child| self.owns_below(child))
     }
 }
 
-/// One node of a `FieldsV1`.
-struct Fields<'c, 'a, 'v> {
+/// Reads one entry's `FieldsV1`.
+struct Fields<'c, 'a, 't> {
     claims: &'c mut Claims<'a>,
-    at: u32,
-    live: &'v Value,
-    bit: u128,
+    tape: &'t Tape<'a>,
     skip_status: bool,
-    unresolved: &'c mut bool,
-}
-
-impl<'a> DeserializeSeed<'a> for Fields<'_, 'a, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
+    /// It names what the live object has not.
+    unresolved: bool,
+    /// Children of places that are still being read.
+    pending: &'c mut Vec<u32>,
 }
 
 impl<'a> Fields<'_, 'a, '_> {
-    fn below<'s, 'v>(&'s mut self, key: Key<'a>, live: &'v Value) -> Fields<'s, 'a, 'v> {
-        let at = self.claims.child_or_new(self.at, key);
-        self.claims.all[self.at as usize].claimed_below = true;
-        Fields {
-            claims: &mut *self.claims,
-            at,
-            live,
-            bit: self.bit,
-            skip_status: false,
-            unresolved: &mut *self.unresolved,
+    /// One place and what is below; `None` where it is no field set.
+    fn read(&mut self, key: Key<'a>, at: At, live: &Value, is_root: bool) -> Option<u32> {
+        if !matches!(self.tape.kind(at), Kind::Object | Kind::Null) {
+            return None;
         }
-    }
-
-    fn field<A: MapAccess<'a>>(&mut self, name: Cow<'a, str>, map: &mut A) -> Result<(), A::Error> {
-        if self.skip_status && name == "status" {
-            map.next_value::<IgnoredAny>()?;
-            return Ok(());
-        }
-        let Some(live) = self.live.as_object().and_then(|live| live.get(&*name)) else {
-            *self.unresolved = true;
-            map.next_value::<IgnoredAny>()?;
-            return Ok(());
-        };
-        map.next_value_seed(self.below(Key::Field(name), live))
-    }
-
-    fn elements<A: MapAccess<'a>>(
-        &mut self,
-        live: &[Value],
-        found: &[usize],
-        map: &mut A,
-    ) -> Result<(), A::Error> {
-        match found {
-            [] => {
-                *self.unresolved = true;
-                map.next_value::<IgnoredAny>()?;
-            }
-            [one] => map.next_value_seed(self.below(Key::Index(*one), &live[*one]))?,
-            // Duplicate keys are legal in what was not applied by the server.
-            several => {
-                let raw = map.next_value::<&'a RawValue>()?;
-                for &index in several {
-                    let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-                    self.below(Key::Index(index), &live[index])
-                        .deserialize(&mut deserializer)
-                        .map_err(A::Error::custom)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// How the list's elements are told apart, for last-applied.
-    fn note_list(&mut self, kind: &str, rest: &str) {
-        if !self.claims.has_last_applied || self.claims.lists.contains_key(&self.at) {
-            return;
-        }
-        let keys = match kind {
-            "k" => {
-                let Ok(Value::Object(keys)) = serde_json::from_str(rest) else {
-                    return;
-                };
-                ListKeys::Fields(keys.keys().map(|key| key.as_str().into()).collect())
-            }
-            "v" => ListKeys::Values,
-            _ => return,
-        };
-        self.claims.lists.insert(self.at, keys);
-    }
-}
-
-impl<'a> Visitor<'a> for Fields<'_, 'a, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a set of fields")
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let from = self.pending.len();
         let (mut itself, mut below) = (false, false);
-        let live = self.live;
+        let mut list = NONE;
         let mut elements = None;
-        while let Some(Text(key)) = map.next_key()? {
-            if key == "." {
+        let mut found = Vec::new();
+        let tape = self.tape;
+        for (name, fields) in tape.entries(at) {
+            let name = tape.string(name)?;
+            if name == "." {
                 itself = true;
-                map.next_value::<IgnoredAny>()?;
                 continue;
             }
             below = true;
-            match (key.split_once(':'), live) {
-                (Some(("f", _)), _) => {
-                    let name = match key {
-                        Cow::Borrowed(key) => Cow::Borrowed(&key[2..]),
-                        Cow::Owned(key) => Cow::Owned(key[2..].to_owned()),
-                    };
-                    self.field(name, &mut map)?;
+            match (name.as_bytes(), live) {
+                ([b'f', b':', ..], Value::Object(live)) => {
+                    let name = behind(name);
+                    if is_root && self.skip_status && name == "status" {
+                        continue;
+                    }
+                    match live.get(&*name) {
+                        Some(live) => {
+                            let child = self.read(Key::Field(name), fields, live, false)?;
+                            self.pending.push(child);
+                        }
+                        None => self.unresolved = true,
+                    }
                 }
-                (Some((kind @ ("k" | "v" | "i"), rest)), Value::Array(list)) => {
-                    self.note_list(kind, rest);
-                    let elements = elements.get_or_insert_with(|| Elements::of(list));
-                    let found = elements.find(kind, rest);
-                    self.elements(list, &found, &mut map)?;
+                ([kind @ (b'k' | b'v' | b'i'), b':', ..], Value::Array(live)) => {
+                    let rest = &name[2..];
+                    if list == NONE && self.claims.has_last_applied {
+                        list = self.note_list(*kind, rest);
+                    }
+                    let elements = elements.get_or_insert_with(|| Elements::of(live));
+                    elements.find(*kind, rest, &mut found);
+                    self.unresolved |= found.is_empty();
+                    // Duplicate keys are legal in what was not applied by the server.
+                    for &index in &found {
+                        let child = self.read(Key::Index(index), fields, &live[index], false)?;
+                        self.pending.push(child);
+                    }
                 }
-                _ => {
-                    *self.unresolved = true;
-                    map.next_value::<IgnoredAny>()?;
-                }
+                _ => self.unresolved = true,
             }
         }
-        // An entry without any field has none, not all.
-        if self.at == ROOT {
-            return Ok(());
-        }
-        let claim = &mut self.claims.all[self.at as usize];
-        if itself || !below {
-            claim.own |= self.bit;
-        }
-        if !below && !itself {
-            claim.whole |= self.bit;
-        }
-        Ok(())
+        let named = (itself || !below, !itself && !below);
+        let pending = &mut *self.pending;
+        Some(self.claims.add(key, named, list, pending, from))
+    }
+
+    /// How the list's elements are told apart, for last-applied.
+    fn note_list(&mut self, kind: u8, rest: &str) -> u32 {
+        let keys = match kind {
+            b'k' => {
+                let Some(keys) = Keys::of(rest) else {
+                    return NONE;
+                };
+                ListKeys::Fields(keys.0.iter().map(|(name, _)| (**name).into()).collect())
+            }
+            b'v' => ListKeys::Values,
+            _ => return NONE,
+        };
+        self.claims.lists.push(keys);
+        number(self.claims.lists.len() - 1)
     }
 }
 
-/// One value of last-applied.
-struct Applied<'c, 'a, 'v> {
+/// The name behind `f:`.
+fn behind(name: Cow<'_, str>) -> Cow<'_, str> {
+    match name {
+        Cow::Borrowed(name) => Cow::Borrowed(&name[2..]),
+        Cow::Owned(mut name) => {
+            name.drain(..2);
+            Cow::Owned(name)
+        }
+    }
+}
+
+/// Reads last-applied.
+struct Applied<'c, 'a, 't> {
     claims: &'c mut Claims<'a>,
-    at: u32,
-    live: &'v Value,
+    tape: &'t Tape<'a>,
+    /// What the entries have there.
+    places: &'c mut Places,
+    pending: Vec<u32>,
 }
 
 impl<'a> Applied<'_, 'a, '_> {
-    fn below<'s, 'v>(&'s mut self, key: Key<'a>, live: &'v Value) -> Applied<'s, 'a, 'v> {
-        let at = self.claims.child_or_new(self.at, key);
-        Applied {
-            claims: &mut *self.claims,
-            at,
-            live,
-        }
-    }
-
-    fn mark(&mut self) {
-        self.claims.all[self.at as usize].applied = true;
-    }
-}
-
-impl<'a> DeserializeSeed<'a> for Applied<'_, 'a, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Applied<'_, 'a, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    /// Null was not asked for.
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E: Error>(mut self, _: bool) -> Result<(), E> {
-        self.mark();
-        Ok(())
-    }
-
-    fn visit_i64<E: Error>(mut self, _: i64) -> Result<(), E> {
-        self.mark();
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(mut self, _: u64) -> Result<(), E> {
-        self.mark();
-        Ok(())
-    }
-
-    fn visit_f64<E: Error>(mut self, _: f64) -> Result<(), E> {
-        self.mark();
-        Ok(())
-    }
-
-    fn visit_str<E: Error>(mut self, _: &str) -> Result<(), E> {
-        self.mark();
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
-        self.mark();
-        let live = self.live;
-        let is_secret =
-            self.at == ROOT && live.get("kind").and_then(Value::as_str) == Some("Secret");
-        while let Some(Text(mut key)) = map.next_key()? {
-            if is_secret && key == "stringData" {
-                // The server writes it to `data`.
-                key = Cow::Borrowed("data");
-            }
-            match live.as_object().and_then(|live| live.get(&*key)) {
-                Some(live) => map.next_value_seed(self.below(Key::Field(key), live))?,
-                None => {
-                    map.next_value::<IgnoredAny>()?;
+    /// One value; `None` for null, which was not asked for.
+    fn read(
+        &mut self,
+        key: Key<'a>,
+        at: At,
+        live: &Value,
+        place: Place,
+        is_root: bool,
+    ) -> Option<u32> {
+        let tape = self.tape;
+        let from = self.pending.len();
+        match (tape.kind(at), live) {
+            (Kind::Null, _) => return None,
+            (Kind::Object, Value::Object(fields)) => {
+                let is_secret =
+                    is_root && fields.get("kind").and_then(Value::as_str) == Some("Secret");
+                for (name, value) in tape.entries(at) {
+                    let Some(mut name) = tape.string(name) else {
+                        continue;
+                    };
+                    if is_secret && name == "stringData" {
+                        // The server writes it to `data`.
+                        name = Cow::Borrowed("data");
+                    }
+                    if let Some(live) = fields.get(&*name) {
+                        let below = self.places.child(self.claims, place, Step::Field(&name));
+                        self.child(Key::Field(name), value, live, below);
+                    }
                 }
             }
+            (Kind::Array, Value::Array(list)) => {
+                let positions = self.positions(at, list, place);
+                for (element, position) in tape.elements(at).zip(positions) {
+                    if let Some(index) = position {
+                        let below = self.places.child(self.claims, place, Step::Index(index));
+                        self.child(Key::Index(index), element, &list[index], below);
+                    }
+                }
+            }
+            _ => {}
         }
-        Ok(())
+        let pending = &mut self.pending;
+        Some(self.claims.add(key, (false, false), NONE, pending, from))
     }
 
-    fn visit_seq<A: serde::de::SeqAccess<'a>>(mut self, mut list: A) -> Result<(), A::Error> {
-        self.mark();
-        let Value::Array(live) = self.live else {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(());
-        };
-        let mut applied: Vec<&'a RawValue> = Vec::new();
-        while let Some(element) = list.next_element()? {
-            applied.push(element);
-        }
-        let at = match self.claims.lists.get(&self.at) {
+    fn child(&mut self, key: Key<'a>, at: At, live: &Value, place: Place) {
+        let child = self.read(key, at, live, place, false);
+        self.places.leave(place);
+        self.pending.extend(child);
+    }
+
+    /// The live position of each element.
+    fn positions(&self, at: At, live: &[Value], place: Place) -> Vec<Option<usize>> {
+        let tape = self.tape;
+        let mut elements = Elements::of(live);
+        let keys = self.places.list(self.claims, place);
+        match keys.and_then(|at| self.claims.lists.get(at as usize)) {
             Some(ListKeys::Fields(keys)) => {
                 let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
-                Elements::of(live).place(&applied, &keys)
+                elements.place(tape, tape.elements(at), &keys)
             }
-            Some(ListKeys::Values) => Elements::of(live).place_values(&applied),
-            None if names_index(live) => Elements::of(live).place(&applied, &["name"]),
-            None => (0..applied.len())
-                .map(|at| (at < live.len()).then_some(at))
-                .collect(),
-        };
-        for (raw, at) in applied.into_iter().zip(at) {
-            if let Some(at) = at {
-                let mut deserializer = serde_json::Deserializer::from_str(raw.get());
-                self.below(Key::Index(at), &live[at])
-                    .deserialize(&mut deserializer)
-                    .map_err(A::Error::custom)?;
+            Some(ListKeys::Values) => elements.place_values(tape, tape.elements(at)),
+            None if names_index(live) => elements.place(tape, tape.elements(at), &["name"]),
+            None => {
+                let positions = (0..live.len()).map(Some);
+                positions
+                    .chain(std::iter::repeat(None))
+                    .take(tape.elements(at).count())
+                    .collect()
             }
         }
-        Ok(())
     }
 }
+
+/// A way down all trees at once: what each has at the places from the root to here.
+pub(super) struct Places(Vec<Active>);
+
+/// What the trees have at a place: a range of [`Places`].
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    first: usize,
+    end: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Active {
+    node: u32,
+    bit: u8,
+    /// The child that is asked for next, most likely: objects are walked in order.
+    next: u32,
+}
+
+/// Who has a place.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Claim {
+    /// Some tree has it.
+    pub(super) any: bool,
+    /// Entries that have the place itself.
+    pub(super) own: u128,
+    /// Those of them that say nothing of what lies in it.
+    pub(super) whole: u128,
+    /// Some entry names a place within.
+    pub(super) claimed_below: bool,
+    /// Last-applied has it.
+    pub(super) applied: bool,
+}
+
+impl Places {
+    /// Nowhere yet.
+    pub(super) fn of(claims: &Claims<'_>) -> Self {
+        Self(Vec::with_capacity(claims.roots.len() * 12))
+    }
+
+    /// The whole object.
+    pub(super) fn root(&mut self, claims: &Claims<'_>) -> Place {
+        self.0.clear();
+        let roots = claims.roots.iter();
+        self.0
+            .extend(roots.map(|&(node, bit)| Active { node, bit, next: 0 }));
+        Place {
+            first: 0,
+            end: self.0.len(),
+        }
+    }
+
+    /// A child of a place; to be [left](Self::leave) before its siblings are asked for.
+    pub(super) fn child(&mut self, claims: &Claims<'_>, of: Place, step: Step<'_>) -> Place {
+        let first = self.0.len();
+        for at in of.first..of.end {
+            let active = self.0[at];
+            let children = claims.children(active.node);
+            let key = |child: u32| &claims.nodes[child as usize].key;
+            let mut next = active.next as usize;
+            if !children.get(next).is_some_and(|&child| step.is(key(child))) {
+                next = children.partition_point(|&child| step.is_behind(key(child)));
+            }
+            // The same place may be named twice.
+            while let Some(&child) = children.get(next).filter(|&&child| step.is(key(child))) {
+                self.0.push(Active {
+                    node: child,
+                    bit: active.bit,
+                    next: 0,
+                });
+                next += 1;
+            }
+            self.0[at].next = number(next);
+        }
+        Place {
+            first,
+            end: self.0.len(),
+        }
+    }
+
+    /// Goes back to before [`Self::child`].
+    pub(super) fn leave(&mut self, place: Place) {
+        self.0.truncate(place.first);
+    }
+
+    pub(super) fn claim(&self, claims: &Claims<'_>, at: Place) -> Claim {
+        let mut claim = Claim::default();
+        for active in &self.0[at.first..at.end] {
+            claim.any = true;
+            if active.bit == APPLIED {
+                claim.applied = true;
+                continue;
+            }
+            let node = &claims.nodes[active.node as usize];
+            let bit = 1 << active.bit;
+            claim.own |= if node.own { bit } else { 0 };
+            claim.whole |= if node.whole { bit } else { 0 };
+            claim.claimed_below |= node.first < node.end;
+        }
+        claim
+    }
+
+    /// Who has the place, or anything in it.
+    pub(super) fn all_below(&self, claims: &Claims<'_>, at: Place) -> u128 {
+        self.0[at.first..at.end]
+            .iter()
+            .filter(|active| active.bit != APPLIED && claims.owns_below(active.node))
+            .fold(0, |all, active| all | 1 << active.bit)
+    }
+
+    /// How the first entry that says so tells the elements of the list apart.
+    fn list(&self, claims: &Claims<'_>, at: Place) -> Option<u32> {
+        let lists = self.0[at.first..at.end].iter();
+        let mut lists = lists.map(|active| claims.nodes[active.node as usize].list);
+        lists.find(|&list| list != NONE)
+    }
+}
+
+const _: () = assert!(MOST_WRITERS < 128);

@@ -36,40 +36,30 @@ impl Times {
 impl Shape {
     /// Canonical JSON: equal shapes are equal bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Out(Vec::with_capacity(512));
-        out.byte(b'{');
-        if self.has_last_applied {
-            out.field("l");
-            out.raw("true");
-        }
-        if !self.masks.is_empty() {
-            out.field("m");
-            out.list(&self.masks, Out::mask);
-        }
+        let mut out = Out::new();
+        out.begin(self.has_last_applied, &self.masks);
         if let Some(owners) = &self.owners {
             out.field("o");
             out.owners(owners);
         }
-        if let Some(reported) = &self.reported {
-            out.field("r");
-            out.raw(&reported.to_string());
-        }
+        out.reported(self.reported.as_ref());
         if !self.marks.is_empty() {
-            out.field("s");
-            out.list(&self.marks, Out::mark);
+            let mark = |mark: &'_ Mark| (mark.in_last_applied, mark.writers.clone().into_iter());
+            out.marks(self.marks.iter().map(mark));
         }
-        for (key, holds) in [("t", self.terminating), ("u", self.unreadable)] {
-            if holds {
-                out.field(key);
-                out.raw("true");
-            }
-        }
+        out.flags(self.terminating, self.unreadable);
         if !self.writers.is_empty() {
-            out.field("w");
-            out.list(&self.writers, Out::writer);
+            out.writers(self.writers.iter().map(|writer| {
+                let FieldWriter {
+                    manager,
+                    operation,
+                    subresource,
+                    api_version,
+                } = writer;
+                [manager, operation, subresource, api_version].map(|text| &**text)
+            }));
         }
-        out.byte(b'}');
-        out.0
+        out.end()
     }
 
     /// Reads what [`Shape::encode`] wrote; `None` for anything else.
@@ -117,19 +107,135 @@ fn within(owners: &Owners, marks: usize) -> bool {
     }
 }
 
+/// Times by writer, as [`Times::encode`] writes them; nothing where there are none.
+pub(super) fn encode_times<'t>(times: impl Iterator<Item = Option<&'t str>>) -> Vec<u8> {
+    let mut out = Out(Vec::new());
+    let mut nothing = 0;
+    for time in times {
+        let Some(time) = time else {
+            nothing += 1;
+            continue;
+        };
+        for _ in 0..std::mem::take(&mut nothing) {
+            out.next();
+            out.raw("null");
+        }
+        out.next();
+        out.text(time);
+    }
+    if out.0.is_empty() {
+        return out.0;
+    }
+    for _ in 0..nothing {
+        out.next();
+        out.raw("null");
+    }
+    out.byte(b']');
+    out.0
+}
+
 /// Writes JSON without building it first: one shape for each object that is read.
-struct Out(Vec<u8>);
+pub(super) struct Out(Vec<u8>);
 
 impl Out {
-    fn byte(&mut self, byte: u8) {
+    pub(super) fn new() -> Self {
+        Self(Vec::with_capacity(1 << 10))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn truncate(&mut self, to: usize) {
+        self.0.truncate(to);
+    }
+
+    pub(super) fn byte(&mut self, byte: u8) {
         self.0.push(byte);
+    }
+
+    /// Begins an array, or its next element.
+    fn next(&mut self) {
+        let byte = if self.0.is_empty() { b'[' } else { b',' };
+        self.byte(byte);
+    }
+
+    /// Begins a shape.
+    pub(super) fn begin(&mut self, has_last_applied: bool, masks: &[Mask]) {
+        self.byte(b'{');
+        if has_last_applied {
+            self.field("l");
+            self.raw("true");
+        }
+        if !masks.is_empty() {
+            self.field("m");
+            self.list(masks.iter(), Self::mask);
+        }
+    }
+
+    pub(super) fn reported(&mut self, reported: Option<&Value>) {
+        if let Some(reported) = reported {
+            self.field("r");
+            self.raw(&reported.to_string());
+        }
+    }
+
+    /// Of each mark whether last-applied has the place, and its writers.
+    pub(super) fn marks<W: Iterator<Item = usize>>(
+        &mut self,
+        marks: impl Iterator<Item = (bool, W)>,
+    ) {
+        self.field("s");
+        self.list(marks, |out, (in_last_applied, writers)| {
+            out.byte(b'[');
+            let mut any = in_last_applied;
+            if in_last_applied {
+                out.raw("-1");
+            }
+            for writer in writers {
+                if std::mem::replace(&mut any, true) {
+                    out.byte(b',');
+                }
+                out.number(writer);
+            }
+            out.byte(b']');
+        });
+    }
+
+    pub(super) fn flags(&mut self, terminating: bool, unreadable: bool) {
+        for (key, holds) in [("t", terminating), ("u", unreadable)] {
+            if holds {
+                self.field(key);
+                self.raw("true");
+            }
+        }
+    }
+
+    pub(super) fn writers<'t>(&mut self, writers: impl Iterator<Item = [&'t str; 4]>) {
+        self.field("w");
+        self.list(writers, |out, texts| {
+            out.list(texts.into_iter(), |out, text| out.text(text));
+        });
+    }
+
+    /// Ends a shape.
+    pub(super) fn end(mut self) -> Vec<u8> {
+        self.byte(b'}');
+        self.0
+    }
+
+    /// Begins an element that others own than what is in it.
+    pub(super) fn begin_element(&mut self, mark: usize) {
+        self.raw("[\"e\",");
+        self.number(mark);
+        self.byte(b',');
     }
 
     fn raw(&mut self, text: &str) {
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
         if text.bytes().all(plain) {
             self.byte(b'"');
@@ -140,7 +246,7 @@ impl Out {
         }
     }
 
-    fn number(&mut self, number: usize) {
+    pub(super) fn number(&mut self, number: usize) {
         if let Ok(digit @ 0..=9) = u8::try_from(number) {
             self.byte(b'0' + digit);
         } else {
@@ -149,7 +255,7 @@ impl Out {
     }
 
     /// A key of the outermost object.
-    fn field(&mut self, key: &str) {
+    pub(super) fn field(&mut self, key: &str) {
         if self.0.len() > 1 {
             self.byte(b',');
         }
@@ -157,35 +263,13 @@ impl Out {
         self.byte(b':');
     }
 
-    fn list<T>(&mut self, of: &[T], write: impl Fn(&mut Self, &T)) {
+    fn list<T>(&mut self, of: impl Iterator<Item = T>, write: impl Fn(&mut Self, T)) {
         self.byte(b'[');
-        for (at, one) in of.iter().enumerate() {
+        for (at, one) in of.enumerate() {
             if at > 0 {
                 self.byte(b',');
             }
             write(self, one);
-        }
-        self.byte(b']');
-    }
-
-    fn writer(&mut self, writer: &FieldWriter) {
-        let texts = [
-            &writer.manager,
-            &writer.operation,
-            &writer.subresource,
-            &writer.api_version,
-        ];
-        self.list(&texts, |out, text| out.text(text));
-    }
-
-    fn mark(&mut self, mark: &Mark) {
-        if !mark.in_last_applied {
-            return self.list(&mark.writers, |out, &writer| out.number(writer));
-        }
-        self.raw("[-1");
-        for &writer in &mark.writers {
-            self.byte(b',');
-            self.number(writer);
         }
         self.byte(b']');
     }
@@ -205,11 +289,9 @@ impl Out {
                 }
                 self.byte(b'}');
             }
-            Owners::List(elements) => self.list(elements, Self::owners),
+            Owners::List(elements) => self.list(elements.iter(), Self::owners),
             Owners::Element(mark, below) => {
-                self.raw("[\"e\",");
-                self.number(*mark);
-                self.byte(b',');
+                self.begin_element(*mark);
                 self.owners(below);
                 self.byte(b']');
             }
@@ -218,7 +300,7 @@ impl Out {
 
     fn mask(&mut self, mask: &Mask) {
         self.byte(b'[');
-        self.list(&mask.path, |out, step| match step {
+        self.list(mask.path.iter(), |out, step| match step {
             Step::Key(key) => out.text(key),
             Step::Index(index) => out.number(*index),
         });

@@ -6,164 +6,221 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::tape::{At, Tape};
 
 /// Lists up to this length are searched; longer ones get a table.
 const SHORT: usize = 32;
 
-/// The fields that a table is by, and the positions by their hash.
-type Table = (Vec<String>, HashMap<u64, Vec<usize>>);
+/// The key of an element: its fields with their values.
+pub(super) struct Keys<'k>(pub(super) Vec<(Cow<'k, str>, Value)>);
+
+impl<'k> Keys<'k> {
+    /// Reads the text behind `k:`.
+    pub(super) fn of(text: &'k str) -> Option<Self> {
+        let keys = serde_json::Deserializer::from_str(text).deserialize_map(KeysVisitor);
+        keys.ok().filter(|keys| !keys.0.is_empty())
+    }
+}
+
+struct KeysVisitor;
+
+impl<'de> Visitor<'de> for KeysVisitor {
+    type Value = Keys<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the key of an element")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut keys = Vec::with_capacity(2);
+        while let Some(Name(name)) = map.next_key()? {
+            keys.push((name, map.next_value()?));
+        }
+        Ok(Keys(keys))
+    }
+}
+
+/// A string of JSON, copied only where it has escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The elements of one live list.
 pub(super) struct Elements<'v> {
     list: &'v [Value],
-    /// Positions by the hash of the key fields' values, or of the whole value.
-    table: Option<Table>,
+    /// The fields that the list was last looked through by; none for the whole value.
+    names: Vec<String>,
+    /// Of each element these fields, of a short list.
+    columns: Vec<Option<&'v Value>>,
+    /// Positions by the hash of the fields' values, or of the whole value, of a long one.
+    table: Option<HashMap<u64, Vec<usize>>>,
 }
 
 impl<'v> Elements<'v> {
     pub(super) const fn of(list: &'v [Value]) -> Self {
-        Self { list, table: None }
+        Self {
+            list,
+            names: Vec::new(),
+            columns: Vec::new(),
+            table: None,
+        }
     }
 
-    /// The positions that `k:<rest>`, `v:<rest>` or `i:<rest>` means.
-    pub(super) fn find(&mut self, kind: &str, rest: &str) -> Vec<usize> {
+    /// The positions that `k:<rest>`, `v:<rest>` or `i:<rest>` means, into `found`.
+    pub(super) fn find(&mut self, kind: u8, rest: &str, found: &mut Vec<usize>) {
+        found.clear();
         match kind {
-            "k" => match serde_json::from_str::<Map<String, Value>>(rest) {
-                Ok(keys) => self.with_keys(&keys),
-                Err(_) => Vec::new(),
-            },
-            "v" => match serde_json::from_str::<Value>(rest) {
-                Ok(value) => self.with_value(&value),
-                Err(_) => Vec::new(),
-            },
-            _ => {
-                let index = rest.parse().ok().filter(|&at| at < self.list.len());
-                index.into_iter().collect()
+            b'k' => {
+                if let Some(keys) = Keys::of(rest) {
+                    self.with_keys(&keys, found);
+                }
             }
+            b'v' => {
+                if let Ok(value) = serde_json::from_str::<Value>(rest) {
+                    self.with_value(&value, found);
+                }
+            }
+            _ => found.extend(
+                rest.parse::<usize>()
+                    .ok()
+                    .filter(|&at| at < self.list.len()),
+            ),
         }
     }
 
-    fn with_keys(&mut self, keys: &Map<String, Value>) -> Vec<usize> {
-        let fits = |element: &Value| {
-            !keys.is_empty() && keys.iter().all(|(name, value)| has(element, name, value))
-        };
+    fn with_keys(&mut self, keys: &Keys<'_>, found: &mut Vec<usize>) {
+        let keys = &keys.0;
+        let known = self.names.iter().map(String::as_str);
+        let is_new = !known.eq(keys.iter().map(|(name, _)| &**name));
+        if is_new {
+            self.names.clear();
+            let names = keys.iter().map(|(name, _)| name.clone().into_owned());
+            self.names.extend(names);
+        }
         if self.list.len() <= SHORT {
-            return positions(self.list, fits);
-        }
-        let names: Vec<String> = keys.keys().cloned().collect();
-        self.index(names);
-        let hash = hash_fields(keys.iter().map(|(_, value)| Some(value)));
-        self.looked_up(hash, fits)
-    }
-
-    fn with_value(&mut self, value: &Value) -> Vec<usize> {
-        if self.list.len() <= SHORT {
-            return positions(self.list, |element| equal(element, value));
-        }
-        self.index(Vec::new());
-        let hash = hash_fields(std::iter::once(Some(value)));
-        self.looked_up(hash, |element| equal(element, value))
-    }
-
-    fn looked_up(&self, hash: u64, fits: impl Fn(&Value) -> bool) -> Vec<usize> {
-        let found = self.table.as_ref().and_then(|(_, table)| table.get(&hash));
-        let mut found = found.cloned().unwrap_or_default();
-        found.retain(|&at| fits(&self.list[at]));
-        found
-    }
-
-    /// Makes the table by these fields; by the whole value where there are none.
-    fn index(&mut self, names: Vec<String>) {
-        if self.table.as_ref().is_some_and(|(of, _)| *of == names) {
+            if is_new {
+                self.columns.clear();
+                for element in self.list {
+                    let fields = self.names.iter().map(|name| field(element, name));
+                    self.columns.extend(fields);
+                }
+            }
+            for (at, fields) in self.columns.chunks(keys.len()).enumerate() {
+                let mut pairs = fields.iter().zip(keys);
+                if pairs.all(|(field, (_, key))| field.is_some_and(|field| equal(field, key))) {
+                    found.push(at);
+                }
+            }
             return;
         }
-        let mut table: HashMap<u64, Vec<usize>> = HashMap::with_capacity(self.list.len());
-        for (at, element) in self.list.iter().enumerate() {
-            let hash = if names.is_empty() {
-                hash_fields(std::iter::once(Some(element)))
-            } else {
-                hash_fields(names.iter().map(|name| field(element, name)))
-            };
-            table.entry(hash).or_default().push(at);
+        if is_new || self.table.is_none() {
+            let names = &self.names;
+            let hash = |element: &Value| hash_fields(names.iter().map(|name| field(element, name)));
+            self.table = Some(table(self.list, hash));
         }
-        self.table = Some((names, table));
+        let hash = hash_fields(keys.iter().map(|(_, value)| Some(value)));
+        let fits = |element: &Value| {
+            let mut keys = keys.iter();
+            keys.all(|(name, value)| field(element, name).is_some_and(|f| equal(f, value)))
+        };
+        self.looked_up(hash, fits, found);
     }
 
-    /// For each element of last-applied its position in the live list, by its key fields; of equal
-    /// ones in order.
-    pub(super) fn place(&mut self, applied: &[&RawValue], keys: &[&str]) -> Vec<Option<usize>> {
-        let mut taken = vec![false; self.list.len()];
-        let place = |raw: &&RawValue| {
-            let mut picked = Pick(keys)
-                .deserialize(&mut serde_json::Deserializer::from_str(raw.get()))
-                .ok()?;
-            if keys.contains(&"protocol") && !picked.contains_key("protocol") {
-                picked.insert("protocol".to_owned(), TCP.clone());
+    fn with_value(&mut self, value: &Value, found: &mut Vec<usize>) {
+        if self.list.len() <= SHORT {
+            let all = self.list.iter().enumerate();
+            let fits = all.filter(|(_, element)| equal(element, value));
+            found.extend(fits.map(|(at, _)| at));
+            return;
+        }
+        if !self.names.is_empty() || self.table.is_none() {
+            self.names.clear();
+            let hash = |element: &Value| hash_fields(std::iter::once(Some(element)));
+            self.table = Some(table(self.list, hash));
+        }
+        let hash = hash_fields(std::iter::once(Some(value)));
+        self.looked_up(hash, |element| equal(element, value), found);
+    }
+
+    fn looked_up(&self, hash: u64, fits: impl Fn(&Value) -> bool, found: &mut Vec<usize>) {
+        let same = self.table.as_ref().and_then(|table| table.get(&hash));
+        let same = same.into_iter().flatten().copied();
+        found.extend(same.filter(|&at| fits(&self.list[at])));
+    }
+
+    /// For each of these elements of last-applied its position in the live list, by its key fields;
+    /// of equal ones in order.
+    pub(super) fn place(
+        &mut self,
+        tape: &Tape<'_>,
+        applied: impl Iterator<Item = At>,
+        keys: &[&str],
+    ) -> Vec<Option<usize>> {
+        let picked = |at| {
+            let mut picked = Vec::with_capacity(keys.len());
+            for key in keys {
+                // Of duplicate keys the last counts.
+                let mut value = None;
+                for (name, field) in tape.entries(at) {
+                    if tape.string(name).is_some_and(|name| name == *key) {
+                        value = Some(field);
+                    }
+                }
+                let value = match value {
+                    Some(at) => serde_json::from_str(tape.raw(at)).ok()?,
+                    None if *key == "protocol" => TCP.clone(),
+                    None => return None,
+                };
+                picked.push((Cow::Borrowed(*key), value));
             }
-            if picked.len() < keys.len() {
-                return None;
-            }
-            let found = self.with_keys(&picked);
-            let at = found.into_iter().find(|&at| !taken[at])?;
-            taken[at] = true;
-            Some(at)
+            (!picked.is_empty()).then_some(Keys(picked))
         };
-        applied.iter().map(place).collect()
+        self.placed(applied, |all, at, found| {
+            if let Some(keys) = picked(at) {
+                all.with_keys(&keys, found);
+            }
+        })
     }
 
     /// The same for a set.
-    pub(super) fn place_values(&mut self, applied: &[&RawValue]) -> Vec<Option<usize>> {
+    pub(super) fn place_values(
+        &mut self,
+        tape: &Tape<'_>,
+        applied: impl Iterator<Item = At>,
+    ) -> Vec<Option<usize>> {
+        self.placed(applied, |all, at, found| {
+            if let Ok(value) = serde_json::from_str(tape.raw(at)) {
+                all.with_value(&value, found);
+            }
+        })
+    }
+
+    fn placed(
+        &mut self,
+        applied: impl Iterator<Item = At>,
+        find: impl Fn(&mut Self, At, &mut Vec<usize>),
+    ) -> Vec<Option<usize>> {
         let mut taken = vec![false; self.list.len()];
-        let place = |raw: &&RawValue| {
-            let value: Value = serde_json::from_str(raw.get()).ok()?;
-            let found = self.with_value(&value);
-            let at = found.into_iter().find(|&at| !taken[at])?;
+        let mut found = Vec::new();
+        let place = |at| {
+            found.clear();
+            find(self, at, &mut found);
+            let at = found.iter().copied().find(|&at| !taken[at])?;
             taken[at] = true;
             Some(at)
         };
-        applied.iter().map(place).collect()
+        applied.map(place).collect()
     }
 }
 
-/// Reads these fields of a JSON object, and builds nothing else of it.
-struct Pick<'k>(&'k [&'k str]);
-
-impl<'de> DeserializeSeed<'de> for Pick<'_> {
-    type Value = Map<String, Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
+fn table(list: &[Value], hash: impl Fn(&Value) -> u64) -> HashMap<u64, Vec<usize>> {
+    let mut table: HashMap<u64, Vec<usize>> = HashMap::with_capacity(list.len());
+    for (at, element) in list.iter().enumerate() {
+        table.entry(hash(element)).or_default().push(at);
     }
-}
-
-impl<'de> Visitor<'de> for Pick<'_> {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut picked = Map::new();
-        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if self.0.contains(&&*key) {
-                picked.insert(key.into_owned(), map.next_value()?);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(picked)
-    }
-}
-
-fn positions(list: &[Value], fits: impl Fn(&Value) -> bool) -> Vec<usize> {
-    let all = list.iter().enumerate();
-    all.filter(|(_, element)| fits(element))
-        .map(|(at, _)| at)
-        .collect()
+    table
 }
 
 /// Whether every element has a name.
@@ -180,10 +237,6 @@ fn field<'v>(element: &'v Value, name: &str) -> Option<&'v Value> {
     element
         .get(name)
         .or_else(|| (name == "protocol" && element.is_object()).then(|| &*TCP))
-}
-
-fn has(element: &Value, name: &str, value: &Value) -> bool {
-    field(element, name).is_some_and(|found| equal(found, value))
 }
 
 /// Whether two values are one: 1 and 1.0 are, as structured-merge-diff sees them.

@@ -170,22 +170,24 @@ impl Managers {
 
     /// Who is behind a writer.
     pub fn role(&self, writer: &FieldWriter) -> Role {
+        self.role_of(&writer.manager, &writer.operation, &writer.subresource)
+    }
+
+    fn role_of(&self, manager: &str, operation: &str, subresource: &str) -> Role {
         let fits = |row: &ManagerRow| {
-            row.operation
-                .is_none_or(|operation| operation.name() == &*writer.operation)
+            row.operation.is_none_or(|wanted| wanted.name() == operation)
                 && row
                     .subresource
                     .as_deref()
-                    .is_none_or(|subresource| subresource == &*writer.subresource)
+                    .is_none_or(|wanted| wanted == subresource)
         };
-        self.find(&writer.manager, fits)
-            .map_or(Role::Other, |row| row.role)
+        self.find(manager, fits).map_or(Role::Other, |row| row.role)
     }
 }
 
 /// Who is behind a writer, by the embedded table.
-pub(super) fn role(writer: &FieldWriter) -> Role {
-    Managers::embedded().role(writer)
+pub(super) fn role(manager: &str, operation: &str, subresource: &str) -> Role {
+    Managers::embedded().role_of(manager, operation, subresource)
 }
 
 /// Our own `restore --apply`: it begins with `kubectl` so that Flux takes its fields over, and is
@@ -308,15 +310,6 @@ mod tests {
         }
     }
 
-    fn role_of(manager: &str, operation: &str, subresource: &str) -> Role {
-        role(&FieldWriter {
-            manager: manager.into(),
-            operation: operation.into(),
-            subresource: subresource.into(),
-            api_version: "v1".into(),
-        })
-    }
-
     /// Names as their programs write them, found in their sources or in managedFields that somebody
     /// showed; each line of the table says where.
     #[test]
@@ -411,7 +404,7 @@ mod tests {
             ("helmfile", "Update", "", Role::Other),
             ("", "Update", "", Role::Other),
         ] {
-            let found = role_of(manager, operation, subresource);
+            let found = role(manager, operation, subresource);
             assert_eq!(found, expected, "{manager} {operation} {subresource}");
         }
     }

@@ -18,6 +18,7 @@ mod managers;
 mod moves;
 mod reported;
 mod shape;
+mod tape;
 mod writer;
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::claims::{Claims, Key, MOST_WRITERS, OVERFLOW};
+use super::claims::{Claim, Claims, Head, OVERFLOW, Place, Places, Step as At};
+use super::codec::{Out, encode_times};
 use super::managers::{Role, role};
 use super::moves::Moves;
 use super::reported::reported;
@@ -207,15 +208,10 @@ impl<'a> Reading<'a> {
         live: &Value,
         without_status: bool,
     ) -> Self {
-        let text = |value: &Value, field: &str| {
-            let text = value.get(field).and_then(Value::as_str);
-            text.unwrap_or_default().to_owned()
-        };
         let api_version = live.get("apiVersion").and_then(Value::as_str);
         let group = api_version.and_then(|text| text.split_once('/'));
-        let deletion = live
-            .get("metadata")
-            .map(|metadata| text(metadata, "deletionTimestamp"));
+        let metadata = live.get("metadata");
+        let deletion = metadata.and_then(|metadata| metadata.get("deletionTimestamp")?.as_str());
         Self {
             claims: Claims::read(managed_fields, last_applied, live, without_status),
             terminating: deletion.is_some_and(|time| !time.is_empty()),
@@ -227,76 +223,106 @@ impl<'a> Reading<'a> {
     }
 
     /// The shape of what is recorded of the object, `moves` being what the filter did to its lists.
-    pub fn shape(self, recorded: &Value, moves: &Moves, mut masks: Vec<Mask>) -> (Shape, Times) {
+    pub fn shape(self, recorded: &Value, moves: &Moves, masks: Vec<Mask>) -> (Shape, Times) {
+        let (owners, times) = self.encode(recorded, moves, masks);
+        let shape = Shape::decode(&owners).unwrap_or_default();
+        let nobody = || Times(vec![None; shape.writers.len()]);
+        let times = Times::decode(&times).unwrap_or_else(nobody);
+        (shape, times)
+    }
+
+    /// The same as [`Shape::encode`] and [`Times::encode`] write it, without building it first. No
+    /// byte of times where there is none.
+    pub fn encode(
+        self,
+        recorded: &Value,
+        moves: &Moves,
+        mut masks: Vec<Mask>,
+    ) -> (Vec<u8>, Vec<u8>) {
         masks.sort_unstable();
         masks.dedup();
-        let mut walk = Walk {
-            claims: &self.claims,
-            marks: Vec::new(),
-            numbers: HashMap::new(),
-        };
-        let owners = walk.node(recorded, Some(0), 0, Some(moves), 0, false);
-        let marks = walk.marks;
-        let used = marks.iter().fold(0, |all, (bits, _)| all | bits);
-        let heads = &self.claims.heads;
-        let mut writers: Vec<(FieldWriter, usize)> = (0..heads.len())
+        let claims = &self.claims;
+        let mut out = Out::new();
+        out.begin(claims.has_last_applied, &masks);
+        let (marks, used) = Walk::over(claims, recorded, moves, &mut out);
+        let heads = &claims.heads;
+        let mut writers: Vec<usize> = (0..heads.len())
             .filter(|bit| used >> bit & 1 == 1)
-            .map(|bit| {
-                let head = &heads[bit];
-                let writer = FieldWriter {
-                    manager: (*head.manager).into(),
-                    operation: (*head.operation).into(),
-                    subresource: (*head.subresource).into(),
-                    api_version: (*head.api_version).into(),
-                };
-                (writer, bit)
-            })
             .collect();
-        writers.sort_unstable();
-        let numbers: Vec<usize> = writers.iter().map(|(_, bit)| *bit).collect();
-        let marks: Vec<Mark> = marks
-            .into_iter()
-            .map(|(bits, in_last_applied)| Mark {
-                writers: (0..numbers.len())
-                    .filter(|&at| bits >> numbers[at] & 1 == 1)
-                    .collect(),
-                in_last_applied,
-            })
-            .collect();
-        let times = writers
-            .iter()
-            .map(|(writer, bit)| {
-                let time = &heads[*bit].time;
-                let shown = matches!(
-                    role(writer),
-                    Role::Human | Role::Client | Role::Other | Role::Unknown
-                );
-                (shown && !time.is_empty()).then(|| (**time).into())
-            })
-            .collect();
-        let nobody = marks == [Mark::default()];
-        let shape = Shape {
-            writers: writers.into_iter().map(|(writer, _)| writer).collect(),
-            masks,
-            terminating: self.terminating,
-            has_last_applied: self.claims.has_last_applied,
-            reported: self.reported,
-            marks: if nobody { Vec::new() } else { marks },
-            owners: if nobody { None } else { Some(owners) },
-            unreadable: self.claims.unknown,
+        let identity = |&bit: &usize| {
+            let Head {
+                manager,
+                operation,
+                subresource,
+                api_version,
+                ..
+            } = &heads[bit];
+            [manager, operation, subresource, api_version].map(|text| &**text)
         };
-        (shape, Times(times))
+        writers.sort_unstable_by_key(identity);
+        out.reported(self.reported.as_ref());
+        if !marks.is_empty() {
+            out.marks(marks.iter().map(|(bits, in_last_applied)| {
+                let numbers = writers.iter().enumerate();
+                let has =
+                    move |(number, bit): (usize, &usize)| (bits >> bit & 1 == 1).then_some(number);
+                (*in_last_applied, numbers.filter_map(has))
+            }));
+        }
+        out.flags(self.terminating, claims.unknown);
+        if !writers.is_empty() {
+            out.writers(writers.iter().map(identity));
+        }
+        let times = writers.iter().map(|&bit| {
+            let head = &heads[bit];
+            let shown = matches!(
+                role(&head.manager, &head.operation, &head.subresource),
+                Role::Human | Role::Client | Role::Other | Role::Unknown
+            );
+            (shown && !head.time.is_empty()).then_some(&*head.time)
+        });
+        (out.end(), encode_times(times))
     }
 }
 
-/// One walk over a recorded object.
+/// One walk over a recorded object, which writes down the owners of its places.
 struct Walk<'c, 'a> {
     claims: &'c Claims<'a>,
+    places: Places,
     marks: Vec<(u128, bool)>,
     numbers: HashMap<(u128, bool), usize>,
+    out: &'c mut Out,
 }
 
-impl Walk<'_, '_> {
+impl<'c, 'a> Walk<'c, 'a> {
+    /// Writes the owners, unless nobody owns anything. Returns the marks, and the bits of all writers
+    /// in them.
+    fn over(
+        claims: &'c Claims<'a>,
+        recorded: &Value,
+        moves: &Moves,
+        out: &'c mut Out,
+    ) -> (Vec<(u128, bool)>, u128) {
+        let before = out.len();
+        out.field("o");
+        let mut walk = Walk {
+            claims,
+            places: Places::of(claims),
+            marks: Vec::with_capacity(8),
+            numbers: HashMap::new(),
+            out,
+        };
+        let root = walk.places.root(claims);
+        let moves = Some(moves).filter(|moves| !moves.is_empty());
+        walk.node(recorded, root, 0, moves, 0, false);
+        if walk.marks == [(0, false)] {
+            walk.out.truncate(before);
+            return (Vec::new(), 0);
+        }
+        let used = walk.marks.iter().fold(0, |all, (bits, _)| all | bits);
+        (walk.marks, used)
+    }
+
     fn mark(&mut self, bits: u128, applied: bool) -> usize {
         let mark = (bits & !OVERFLOW, applied);
         // Few, and mostly the same as before.
@@ -309,99 +335,158 @@ impl Walk<'_, '_> {
         })
     }
 
+    /// Writes down a place; returns the mark of all that is in it, where it is one.
     fn node(
         &mut self,
         recorded: &Value,
-        claim: Option<u32>,
+        place: Place,
         inherited: u128,
         moves: Option<&Moves>,
         depth: usize,
         is_element: bool,
-    ) -> Owners {
-        let claims = self.claims;
-        let there = claim.map(|at| claims.claim(at));
-        let (own, applied) = there.map_or((0, false), |claim| (claim.own, claim.applied));
-        let inherited = match there {
-            Some(claim) if claim.whole != 0 && !claim.claimed_below => claim.whole,
-            Some(claim) if claim.claimed_below => 0,
-            _ => inherited,
+    ) -> Option<usize> {
+        let claim = self.places.claim(self.claims, place);
+        let inherited = match claim {
+            Claim {
+                claimed_below: true,
+                ..
+            } => 0,
+            Claim { whole: 0, .. } => inherited,
+            Claim { whole, .. } => whole,
         };
-        let owners = match recorded {
-            Value::Object(map) if !map.is_empty() => {
-                if depth >= DEEPEST {
-                    return self.all(claim, inherited, applied);
-                }
-                let mut children = Vec::with_capacity(map.len());
-                for (name, value) in map {
-                    let below = claim.and_then(|at| claims.child(at, &Key::Field(name.into())));
-                    let moves = moves
-                        .filter(|moves| !moves.is_empty())
-                        .and_then(|moves| moves.child(&Step::Key(name.as_str().into())));
-                    let node = self.node(value, below, inherited, moves, depth + 1, false);
-                    children.push((name, node));
-                }
-                match same(children.iter().map(|(_, node)| node)) {
-                    Some(mark) => Owners::All(mark),
-                    None => Owners::Map(
-                        children
-                            .into_iter()
-                            .map(|(name, node)| (name.as_str().into(), node))
-                            .collect(),
-                    ),
-                }
+        let holds_more = match recorded {
+            Value::Object(map) => !map.is_empty(),
+            Value::Array(list) => !list.is_empty(),
+            // A text in the place of what was redacted whole.
+            Value::String(_) if claim.own == 0 && claim.claimed_below => {
+                return self.all(place, inherited, claim.applied);
             }
-            Value::Array(list) if !list.is_empty() => {
-                if depth >= DEEPEST {
-                    return self.all(claim, inherited, applied);
-                }
-                let mut elements = Vec::with_capacity(list.len());
-                for (at, value) in list.iter().enumerate() {
-                    let live = moves.map_or(at, |moves| moves.live(at));
-                    let below = claim.and_then(|at| claims.child(at, &Key::Index(live)));
-                    let moves = moves
-                        .filter(|moves| !moves.is_empty())
-                        .and_then(|moves| moves.child(&Step::Index(live)));
-                    elements.push(self.node(value, below, inherited, moves, depth + 1, true));
-                }
-                match same(elements.iter()) {
-                    Some(mark) => Owners::All(mark),
-                    None => Owners::List(elements),
-                }
-            }
-            Value::String(_) if own == 0 && there.is_some_and(|claim| claim.claimed_below) => {
-                // A text in the place of what was redacted whole.
-                return self.all(claim, inherited, applied);
-            }
-            _ => {
-                let bits = if own == 0 { inherited } else { own };
-                return Owners::All(self.mark(bits, applied));
-            }
+            _ => false,
         };
-        if !is_element || own == 0 {
-            return owners;
+        if !holds_more {
+            let bits = if claim.own == 0 { inherited } else { claim.own };
+            return Some(self.leaf(bits, claim.applied));
         }
-        let itself = self.mark(own, applied);
-        if owners == Owners::All(itself) {
-            return owners;
+        if depth >= DEEPEST {
+            return self.all(place, inherited, claim.applied);
         }
-        Owners::Element(itself, Box::new(owners))
+        let start = self.out.len();
+        let itself = (is_element && claim.own != 0).then(|| self.mark(claim.own, claim.applied));
+        if let Some(itself) = itself {
+            self.out.begin_element(itself);
+        }
+        let below = self.out.len();
+        let same = match recorded {
+            Value::Object(map) => self.map(map, place, inherited, moves, depth),
+            Value::Array(list) => self.list(list, place, inherited, moves, depth),
+            _ => None,
+        };
+        let Some(mark) = same else {
+            if itself.is_some() {
+                self.out.byte(b']');
+            }
+            return None;
+        };
+        if itself.is_some_and(|itself| itself != mark) {
+            self.out.truncate(below);
+            self.out.number(mark);
+            self.out.byte(b']');
+            return None;
+        }
+        self.out.truncate(start);
+        self.out.number(mark);
+        Some(mark)
     }
 
-    fn all(&mut self, claim: Option<u32>, inherited: u128, applied: bool) -> Owners {
-        let below = claim.map_or(0, |at| self.claims.all_below(at));
+    /// Writes down an object's fields; returns the one mark of all.
+    fn map(
+        &mut self,
+        map: &serde_json::Map<String, Value>,
+        place: Place,
+        inherited: u128,
+        moves: Option<&Moves>,
+        depth: usize,
+    ) -> Option<usize> {
+        let mut same = Same::Nothing;
+        self.out.byte(b'{');
+        for (name, value) in map {
+            if !same.is_first() {
+                self.out.byte(b',');
+            }
+            self.out.text(name);
+            self.out.byte(b':');
+            let moves = moves.and_then(|moves| moves.child(&Step::Key(name.as_str().into())));
+            let child = self.places.child(self.claims, place, At::Field(name));
+            same.add(self.node(value, child, inherited, moves, depth + 1, false));
+            self.places.leave(child);
+        }
+        self.out.byte(b'}');
+        same.mark()
+    }
+
+    /// Writes down a list's elements; returns the one mark of all.
+    fn list(
+        &mut self,
+        list: &[Value],
+        place: Place,
+        inherited: u128,
+        moves: Option<&Moves>,
+        depth: usize,
+    ) -> Option<usize> {
+        let mut same = Same::Nothing;
+        self.out.byte(b'[');
+        for (at, value) in list.iter().enumerate() {
+            if at > 0 {
+                self.out.byte(b',');
+            }
+            let live = moves.map_or(at, |moves| moves.live(at));
+            let moves = moves.and_then(|moves| moves.child(&Step::Index(live)));
+            let child = self.places.child(self.claims, place, At::Index(live));
+            same.add(self.node(value, child, inherited, moves, depth + 1, true));
+            self.places.leave(child);
+        }
+        self.out.byte(b']');
+        same.mark()
+    }
+
+    fn leaf(&mut self, bits: u128, applied: bool) -> usize {
+        let mark = self.mark(bits, applied);
+        self.out.number(mark);
+        mark
+    }
+
+    fn all(&mut self, place: Place, inherited: u128, applied: bool) -> Option<usize> {
+        let below = self.places.all_below(self.claims, place);
         let bits = if below == 0 { inherited } else { below };
-        Owners::All(self.mark(bits, applied))
+        Some(self.leaf(bits, applied))
     }
 }
 
-/// The one mark of all nodes.
-fn same<'o>(mut nodes: impl Iterator<Item = &'o Owners>) -> Option<usize> {
-    let Some(Owners::All(first)) = nodes.next() else {
-        return None;
-    };
-    nodes
-        .all(|node| *node == Owners::All(*first))
-        .then_some(*first)
+/// Whether children have one mark.
+#[derive(Clone, Copy)]
+enum Same {
+    Nothing,
+    All(usize),
+    Not,
 }
 
-const _: () = assert!(MOST_WRITERS < 128);
+impl Same {
+    fn is_first(self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    fn add(&mut self, mark: Option<usize>) {
+        *self = match (*self, mark) {
+            (Self::Nothing, Some(mark)) => Self::All(mark),
+            (Self::All(all), Some(mark)) if all == mark => Self::All(all),
+            _ => Self::Not,
+        };
+    }
+
+    fn mark(self) -> Option<usize> {
+        match self {
+            Self::All(mark) => Some(mark),
+            _ => None,
+        }
+    }
+}

@@ -61,7 +61,9 @@ impl Pipeline {
         let scales = scale_target(&key, &object.value);
         let replicas = object.value.pointer("/spec/replicas");
         let replicas = replicas.and_then(Value::as_i64);
-        let (verdict, owned) = self.rules.apply_with_owners(&mut object, &key, &known);
+        let (verdict, owned) = self
+            .rules
+            .apply_with_encoded_owners(&mut object, &key, &known);
         let content = match verdict {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
@@ -85,10 +87,7 @@ impl Pipeline {
             managed_fields: object.managed_fields,
             replicas,
             scales,
-            sidecar: owned.map(|(shape, times)| SidecarFile {
-                owners: shape.encode(),
-                times: times.encode(),
-            }),
+            sidecar: owned.map(|(owners, times)| SidecarFile { owners, times }),
         })
     }
 

@@ -37,7 +37,7 @@ pub struct Staged {
 pub struct SidecarFile {
     /// [`Shape::encode`](crate::owners::Shape::encode).
     pub owners: Vec<u8>,
-    /// [`Times::encode`](crate::owners::Times::encode).
+    /// [`Times::encode`](crate::owners::Times::encode); empty where nobody's time is kept.
     pub times: Vec<u8>,
 }
 
