@@ -17,6 +17,10 @@ use super::id::{ObjectKind, hex};
 const LEVEL: u32 = 1;
 /// Packed bytes that are held back before they are written.
 const BUFFER: usize = 256 * 1024;
+/// Deflated bytes that are made at once.
+const DEFLATED: usize = 16 * 1024;
+/// Up to this many bytes an object is stored, not deflated.
+const TINY: usize = 64;
 const HEADER: u64 = 12;
 /// What a pack under construction is called; `git prune` knows `tmp_` as leftovers. Neither part may
 /// end as a finished one does: `git repack` would take them for a pack, and fail when it is gone.
@@ -44,6 +48,8 @@ pub(super) struct PackWriter {
     entries: Vec<Entry>,
     seen: HashSet<[u8; 20]>,
     deflate: Compress,
+    /// Where deflated bytes go first: the spare room of a vector would be zeroed for each object.
+    deflated: Box<[u8]>,
 }
 
 /// A pack and its index, both on disk but under temporary names.
@@ -75,6 +81,7 @@ impl PackWriter {
             entries: Vec::new(),
             seen: HashSet::new(),
             deflate: Compress::new(Compression::new(LEVEL), true),
+            deflated: vec![0; DEFLATED].into(),
         })
     }
 
@@ -97,8 +104,17 @@ impl PackWriter {
         }
         let start = self.buffer.len();
         push_header(&mut self.buffer, kind, bytes.len());
-        self.deflate.reset();
-        deflate(&mut self.deflate, bytes, &mut self.buffer);
+        if bytes.len() <= TINY {
+            store(bytes, &mut self.buffer);
+        } else {
+            self.deflate.reset();
+            deflate(
+                &mut self.deflate,
+                bytes,
+                &mut self.deflated,
+                &mut self.buffer,
+            );
+        }
         let mut crc = Crc::new();
         crc.update(&self.buffer[start..]);
         self.entries.push(Entry {
@@ -244,19 +260,39 @@ fn push_header(out: &mut Vec<u8>, kind: ObjectKind, size: usize) {
     out.push(byte);
 }
 
-fn deflate(deflate: &mut Compress, mut bytes: &[u8], out: &mut Vec<u8>) {
+fn deflate(deflate: &mut Compress, mut bytes: &[u8], room: &mut [u8], out: &mut Vec<u8>) {
     loop {
-        out.reserve(bytes.len() / 2 + 128);
-        let before = deflate.total_in();
+        let (read, written) = (deflate.total_in(), deflate.total_out());
         let status = deflate
-            .compress_vec(bytes, out, FlushCompress::Finish)
+            .compress(bytes, room, FlushCompress::Finish)
             .expect("the compressor was reset, so its state is valid");
-        let taken = usize::try_from(deflate.total_in() - before).unwrap_or(usize::MAX);
+        let count = |total: u64, before| usize::try_from(total - before).unwrap_or(usize::MAX);
+        let taken = count(deflate.total_in(), read);
+        let made = count(deflate.total_out(), written);
         bytes = &bytes[taken.min(bytes.len())..];
+        out.extend_from_slice(&room[..made.min(room.len())]);
         if status == Status::StreamEnd {
             return;
         }
     }
+}
+
+/// Writes a zlib stream of one stored block: <https://www.rfc-editor.org/rfc/rfc1950> and
+/// <https://www.rfc-editor.org/rfc/rfc1951#section-3.2.4>. Deflating so little takes a few bytes
+/// off at most, and costs a table cleared for each.
+fn store(bytes: &[u8], out: &mut Vec<u8>) {
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&[0x78, 0x01, 0x01]);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(!length).to_le_bytes());
+    out.extend_from_slice(bytes);
+    // Too few bytes for either sum to need its remainder before the end.
+    let (mut a, mut b) = (1u32, 0u32);
+    for &byte in bytes {
+        a += u32::from(byte);
+        b += a;
+    }
+    out.extend_from_slice(&((b % 65_521) << 16 | a % 65_521).to_be_bytes());
 }
 
 /// An index, version 2: fan-out, ids, checksums, offsets, long offsets, two hashes.
@@ -310,4 +346,37 @@ pub(super) fn index_of_offsets(offsets: &[u64]) -> Vec<u8> {
         })
         .collect();
     index_bytes(&entries, &[0; 20])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_and_what_is_deflated_inflates_to_what_it_was() {
+        let mut compress = Compress::new(Compression::new(LEVEL), true);
+        let mut room = vec![0; 100];
+        for length in [0, 1, 63, TINY, 65, 5_000] {
+            for byte in [0, b'a', 0xff] {
+                let bytes: Vec<u8> = (0..length).map(|at| byte ^ (at % 7) as u8).collect();
+                let mut packed = Vec::new();
+                compress.reset();
+                deflate(&mut compress, &bytes, &mut room, &mut packed);
+                let mut all = vec![packed];
+                if length <= TINY {
+                    all.push(Vec::new());
+                    store(&bytes, &mut all[1]);
+                }
+                for packed in all {
+                    let mut inflated = Vec::with_capacity(length + 1);
+                    let mut inflate = flate2::Decompress::new(true);
+                    let finish = flate2::FlushDecompress::Finish;
+                    let status = inflate.decompress_vec(&packed, &mut inflated, finish);
+                    assert_eq!(status.unwrap(), Status::StreamEnd, "{length} of {byte}");
+                    assert_eq!(inflated, bytes);
+                    assert_eq!(inflate.total_in(), packed.len() as u64);
+                }
+            }
+        }
+    }
 }

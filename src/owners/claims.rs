@@ -13,9 +13,11 @@ use super::elements::{Elements, Keys, names_index};
 use super::tape::{At, Kind, Tape};
 
 /// More writers than any server keeps (ten of `Update`, and one of `Apply` for each that applies).
-pub(super) const MOST_WRITERS: usize = 127;
-/// Stands for every writer beyond [`MOST_WRITERS`].
-pub(super) const OVERFLOW: u128 = 1 << MOST_WRITERS;
+/// Places that those behind them name have a writer that is not known.
+pub(super) const MOST_WRITERS: usize = 128;
+/// More places than entries name that fit into an object that a server takes; one with many
+/// elements of one key may make them name more.
+const MOST_PLACES: usize = 1 << 19;
 /// In place of a writer's number: it is last-applied.
 const APPLIED: u8 = u8::MAX;
 
@@ -152,7 +154,7 @@ impl<'a> Claims<'a> {
         let version = live.get("apiVersion").and_then(Value::as_str);
         let mut pending = Vec::with_capacity(32);
         for entry in tape.elements(At::ROOT) {
-            if tape.kind(entry) != Kind::Object {
+            if tape.kind(entry) != Kind::Object || self.heads.len() == MOST_WRITERS {
                 return None;
             }
             let mut head = Head::default();
@@ -189,20 +191,14 @@ impl<'a> Claims<'a> {
             let (readable, unresolved) = (root.is_some() || fields.is_none(), reading.unresolved);
             pending.clear();
             self.unknown |= !readable || (unresolved && version != Some(&*head.api_version));
-            let bit = self.heads.len().min(MOST_WRITERS);
             if let Some(root) = root {
                 // An entry without any field has none, not all.
                 let node = &mut self.nodes[root as usize];
                 (node.own, node.whole) = (false, false);
-                self.roots
-                    .push((root, u8::try_from(bit).unwrap_or_default()));
+                let bit = u8::try_from(self.heads.len()).unwrap_or_default();
+                self.roots.push((root, bit));
             }
-            if bit < MOST_WRITERS {
-                self.heads.push(head);
-            } else {
-                // Their places are known to be somebody's.
-                self.unknown = true;
-            }
+            self.heads.push(head);
         }
         Some(())
     }
@@ -294,7 +290,8 @@ struct Fields<'c, 'a, 't> {
 impl<'a> Fields<'_, 'a, '_> {
     /// One place and what is below; `None` where it is no field set.
     fn read(&mut self, key: Key<'a>, at: At, live: &Value, is_root: bool) -> Option<u32> {
-        if !matches!(self.tape.kind(at), Kind::Object | Kind::Null) {
+        let readable = matches!(self.tape.kind(at), Kind::Object | Kind::Null);
+        if !readable || self.claims.nodes.len() >= MOST_PLACES {
             return None;
         }
         let from = self.pending.len();
@@ -575,4 +572,4 @@ impl Places {
     }
 }
 
-const _: () = assert!(MOST_WRITERS < 128);
+const _: () = assert!(MOST_WRITERS <= u128::BITS as usize && MOST_WRITERS <= APPLIED as usize);

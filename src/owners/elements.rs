@@ -20,8 +20,10 @@ pub(super) struct Keys<'k>(pub(super) Vec<(Cow<'k, str>, Value)>);
 impl<'k> Keys<'k> {
     /// Reads the text behind `k:`.
     pub(super) fn of(text: &'k str) -> Option<Self> {
-        let keys = serde_json::Deserializer::from_str(text).deserialize_map(KeysVisitor);
-        keys.ok().filter(|keys| !keys.0.is_empty())
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let keys = reader.deserialize_map(KeysVisitor).ok()?;
+        reader.end().ok()?;
+        Some(keys).filter(|keys| !keys.0.is_empty())
     }
 }
 

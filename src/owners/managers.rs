@@ -175,7 +175,8 @@ impl Managers {
 
     fn role_of(&self, manager: &str, operation: &str, subresource: &str) -> Role {
         let fits = |row: &ManagerRow| {
-            row.operation.is_none_or(|wanted| wanted.name() == operation)
+            row.operation
+                .is_none_or(|wanted| wanted.name() == operation)
                 && row
                     .subresource
                     .as_deref()

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::claims::{Claim, Claims, Head, OVERFLOW, Place, Places, Step as At};
+use super::claims::{Claim, Claims, Head, Place, Places, Step as At};
 use super::codec::{Out, encode_times};
 use super::managers::{Role, role};
 use super::moves::Moves;
@@ -324,7 +324,7 @@ impl<'c, 'a> Walk<'c, 'a> {
     }
 
     fn mark(&mut self, bits: u128, applied: bool) -> usize {
-        let mark = (bits & !OVERFLOW, applied);
+        let mark = (bits, applied);
         // Few, and mostly the same as before.
         if let Some(at) = self.marks.iter().rev().take(4).position(|one| *one == mark) {
             return self.marks.len() - 1 - at;

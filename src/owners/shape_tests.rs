@@ -260,13 +260,29 @@ fn more_writers_than_a_server_keeps_are_nobodys_place_but_not_unowned() {
     let live = json!({"apiVersion": "apps/v1", "spec": {"replicas": 1, "paused": true}});
     let fields: Vec<Value> = (0..200)
         .map(|at| {
-            let field = if at < 127 { "f:replicas" } else { "f:paused" };
+            let field = if at < 128 { "f:replicas" } else { "f:paused" };
             entry(&format!("m{at}"), "Apply", json!({"f:spec": {field: {}}}))
         })
         .collect();
     let (shape, _) = Shape::of(Some(&raw(&Value::from(fields))), None, &live, &live, vec![]);
-    assert_eq!(shape.owners(&at("spec/replicas")).writers.len(), 127);
+    assert_eq!(shape.owners(&at("spec/replicas")).writers.len(), 128);
     assert_eq!(who(&shape, "spec/paused"), "?");
+}
+
+#[test]
+fn entries_that_name_more_than_memory_holds_are_given_up() {
+    let same: Vec<Value> = vec![json!({"name": "a"}); 20_000];
+    let live = json!({"apiVersion": "v1", "env": same, "x": 1});
+    let fields: Vec<Value> = (0..128)
+        .map(|at| {
+            let fields = json!({"f:env": {"k:{\"name\":\"a\"}": {".": {}}}, "f:x": {}});
+            entry(&format!("m{at}"), "Apply", fields)
+        })
+        .collect();
+    let (shape, _) = Shape::of(Some(&raw(&Value::from(fields))), None, &live, &live, vec![]);
+    let some = shape.owners(&at("x")).writers.len();
+    assert!((1..40).contains(&some), "{some}");
+    assert!(shape.unreadable);
 }
 
 #[test]

@@ -24,6 +24,12 @@ pub(crate) const BED_SOURCE: &str = "bed";
 /// Whose name resets are made under; it never stays in an object's `managedFields`.
 const RESET: &str = "strandline-test-reset";
 
+/// What presets take away of every object of a type, as JSON pointers.
+const PRUNED_BY_PRESETS: [(&str, &str); 2] = [
+    ("applications.argoproj.io", "/operation"),
+    ("backuptargets.longhorn.io", "/spec/syncRequestedAt"),
+];
+
 /// Annotations that count on, whatever an object is made again.
 const COUNTERS: [&str; 2] = [
     "deployment.kubernetes.io/revision",
@@ -138,6 +144,16 @@ impl<'p> Bed<'p> {
             name.clear();
         }
         let mut object = object.clone();
+        for (of, place) in PRUNED_BY_PRESETS {
+            let Some((fields, last)) = place.rsplit_once('/') else {
+                continue;
+            };
+            if of == name
+                && let Some(Value::Object(fields)) = object.pointer_mut(fields)
+            {
+                fields.remove(last);
+            }
+        }
         strip(&name, &mut object, &[]);
         strip_injected(&mut object);
         Ok(object)

@@ -115,7 +115,7 @@ fn recorded(
         path: (&*staged.path).into(),
         bytes,
         owners: owners.map(Into::into),
-        times: times.map(Into::into),
+        times: times.filter(|times| !times.is_empty()).map(Into::into),
     };
     let (_, object) = object_of(file)?;
     Ok(object)

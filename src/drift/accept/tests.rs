@@ -43,6 +43,7 @@ fn container() -> (Difference, Value, Value) {
         live: Some(json!("b")),
         desired_at: at.clone(),
         live_at: at,
+        is_default: false,
     };
     (difference, object("a"), object("b"))
 }

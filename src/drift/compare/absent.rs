@@ -119,6 +119,14 @@ impl<'s> Facts<'s> {
         }
     }
 
+    /// What the server sets where nothing is said, as far as it depends on nothing else.
+    pub(super) fn default(self, tables: Tables) -> Option<&'s Value> {
+        let of_table = self
+            .field
+            .and_then(|(owner, name)| tables.default(owner, name));
+        of_table.or_else(|| self.node().and_then(Node::default))
+    }
+
     /// Whether null is a value, and not the same as nothing: nullable fields of custom resources,
     /// and whatever no schema describes
     /// (<https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#defaulting-and-nullable>).

@@ -73,6 +73,9 @@ pub struct Difference {
     pub desired_at: Vec<Step>,
     /// The place in the live object, or the nearest one around it that is there.
     pub live_at: Vec<Step>,
+    /// Only live has it, and the server would have set that very value: it lies in something that
+    /// desired has not, so that no default of desired's is there to say so.
+    pub is_default: bool,
 }
 
 /// Place and relation alone: the values may be a Secret's, and debug output ends in logs.

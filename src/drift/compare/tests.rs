@@ -42,6 +42,8 @@ pub(super) fn schemas() -> Schemas {
             "struct": {"k": "object", "f": {"a": text, "b": {"k": "object", "f": {"c": text}}}},
             "open": {"k": "object", "o": true, "f": {"known": {"k": "quantity"}}},
             "any": {},
+            "part": {"k": "object", "d": {"mode": "a"}, "f": {
+                "mode": text, "depth": {"k": "integer", "d": 7}, "tags": {"k": "list", "i": text, "d": ["x"]}}},
         }},
     }});
     serde_json::from_value(json!({
@@ -94,6 +96,26 @@ fn walked(kind: &str, desired: &Value, defaulted: &Value, live: &Value) -> Vec<D
     let mut walker = Walker::new(Tables::of(36));
     walker.object(desired, defaulted, live, node);
     walker.finish()
+}
+
+#[test]
+fn what_the_server_would_have_set_in_an_addition_is_told_apart() {
+    let nothing = json!({"kind": "Custom"});
+    let live = json!({"kind": "Custom", "spec": {"count": 3, "text": "x", "memory": "1",
+        "part": {"mode": "a", "depth": 7, "tags": ["x"]}}});
+    let is_default = |found: &[Difference]| -> Vec<String> {
+        let defaults = found.iter().filter(|one| one.is_default);
+        defaults.map(|one| one.path.to_string()).collect()
+    };
+    let found = walked("Custom", &nothing, &nothing, &live);
+    let all = "+count +memory +part.depth +part.mode +part.tags +text";
+    assert_eq!(lines(&found).join(" "), all);
+    let of_part = ["spec.part.depth", "spec.part.mode", "spec.part.tags"];
+    assert_eq!(is_default(&found), [&["spec.count"], &of_part[..]].concat());
+    let other =
+        json!({"kind": "Custom", "spec": {"count": 4, "part": {"mode": "b", "tags": ["y"]}}});
+    let found = walked("Custom", &nothing, &nothing, &other);
+    assert_eq!((found.len(), is_default(&found)), (3, vec![]));
 }
 
 /// Differences of two `spec`s, each `path relation`.

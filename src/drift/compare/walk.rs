@@ -84,6 +84,8 @@ pub(super) struct Walker<'a> {
     pub(super) probe: Option<Probe>,
     /// Counts everything that was found, reported or not.
     hits: usize,
+    /// What the default of something that only live has, says of the field that comes next.
+    would_be: Option<&'a Value>,
 }
 
 impl<'a> Walker<'a> {
@@ -94,6 +96,7 @@ impl<'a> Walker<'a> {
             found: Vec::new(),
             probe: None,
             hits: 0,
+            would_be: None,
         }
     }
 
@@ -328,11 +331,15 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Reports the leaves of a subtree that desired lacks, as far as they are no defaults.
+    /// Reports the leaves of a subtree that desired lacks, as far as they are no defaults of what
+    /// desired has.
     fn live_only(&mut self, facts: Facts<'a>, defaulted: Option<&'a Value>, live: &'a Value) {
+        let would_be = self.would_be.take();
         if defaulted == Some(live) || facts.is_nothing(live, self.tables) {
             return;
         }
+        let would_be = would_be.or_else(|| facts.default(self.tables));
+        let found = self.found.len();
         let default = defaulted.filter(|value| !value.is_null());
         match (default, live) {
             (Some(Value::Object(default)), Value::Object(live)) => {
@@ -343,8 +350,10 @@ impl<'a> Walker<'a> {
             (_, Value::Object(map)) if !map.is_empty() => {
                 let before = self.hits;
                 for (key, value) in map {
+                    self.would_be = would_be.and_then(|would_be| would_be.get(key));
                     self.field(key, facts, None, None, Some(value));
                 }
+                self.would_be = None;
                 if self.hits == before && !self.is_empty_nothing(facts) {
                     self.emit(Relation::LiveOnly, None, Some(live));
                 }
@@ -355,6 +364,12 @@ impl<'a> Walker<'a> {
             (Some(default), _)
                 if scalars::equal(facts.value_kind(), facts.built_in, default, live) => {}
             _ => self.emit(Relation::LiveOnly, None, Some(live)),
+        }
+        let is = |value| scalars::equal(facts.value_kind(), facts.built_in, value, live);
+        if self.found.len() > found && would_be.is_some_and(is) {
+            for difference in &mut self.found[found..] {
+                difference.is_default = true;
+            }
         }
     }
 
@@ -423,6 +438,7 @@ impl<'a> Walker<'a> {
             live: live.cloned(),
             desired_at: steps(|frame| frame.desired),
             live_at: steps(|frame| frame.live),
+            is_default: false,
         });
     }
 }

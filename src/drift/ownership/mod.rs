@@ -157,6 +157,7 @@ pub fn judge_in(
             let rule = format!("written by trusted controller {name}");
             Judgement::new(FieldClass::Ignored, Severity::Info, writer).because(rule)
         }
+        None if difference.is_default && !owners.unknown => Judgement::nothing(writer),
         None if owners.unknown => added(Severity::Info).because(WRITER_UNKNOWN),
         None => added(Severity::Info).because(UNOWNED),
     }

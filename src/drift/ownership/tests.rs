@@ -37,12 +37,28 @@ fn difference(relation: Relation, path: &str) -> Difference {
         live_at: ["metadata", "labels", "team"]
             .map(|key| Step::Key(key.into()))
             .to_vec(),
+        is_default: false,
     }
 }
 
 fn added(shape: &Shape) -> Judgement {
     let difference = difference(Relation::LiveOnly, "metadata.labels.team");
     judge(&difference, shape, &Deployers::default())
+}
+
+#[test]
+fn a_default_that_nobody_owns_is_no_addition() {
+    let mut default = difference(Relation::LiveOnly, "metadata.labels.team");
+    default.is_default = true;
+    let judged = |shape: &Shape| judge(&default, shape, &Deployers::default()).class;
+    assert_eq!(judged(&shape(&[], false)), None);
+    let edited = shape(&[("kubectl-edit", "Update", "")], false);
+    assert_eq!(judged(&edited), Some(FieldClass::Added));
+    let unknown = Shape {
+        unreadable: true,
+        ..shape(&[], false)
+    };
+    assert_eq!(judged(&unknown), Some(FieldClass::Added));
 }
 
 /// Class, severity, manager and rule, in words.
