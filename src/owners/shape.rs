@@ -367,6 +367,10 @@ impl<'c, 'a> Walk<'c, 'a> {
             let bits = if claim.own == 0 { inherited } else { claim.own };
             return Some(self.leaf(bits, claim.applied));
         }
+        let named_below = claim.claimed_below || claim.applied;
+        if !named_below && (!is_element || claim.own == 0) {
+            return Some(self.leaf(inherited, false));
+        }
         if depth >= DEEPEST {
             return self.all(place, inherited, claim.applied);
         }

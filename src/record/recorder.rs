@@ -458,7 +458,8 @@ impl Recorder {
                     self.scales(now, &path, scales);
                 }
                 let mark = || interactive_mark(managed_fields.as_deref(), replicas);
-                let owners = sidecar.as_ref().map(|file| BlobId::of(&file.owners));
+                let sidecar = sidecar.map(|file| (BlobId::of(&file.owners), file));
+                let owners = sidecar.as_ref().map(|(owners, _)| *owners);
                 let damped = self.seen(now, &key, &path, Some((blob_id, owners)), mark, effects);
                 let file_changed = self.stage.blob_id(&self.index, &path) != Some(blob_id);
                 let file = File {
@@ -498,7 +499,7 @@ impl Recorder {
         &mut self,
         now: Duration,
         path: &Arc<str>,
-        file: SidecarFile,
+        file: (BlobId, SidecarFile),
         blob_id: BlobId,
         file_changed: bool,
         damped: bool,

@@ -119,17 +119,16 @@ impl SidecarStage {
 
     /// Stages what the sidecar shall hold of an object whose file was just staged, or is in HEAD.
     ///
-    /// `as_in_head`: HEAD's file is the object's. `file_changed`: it is another one than the last
+    /// `file` is with the id of its owners. `as_in_head`: HEAD's file is the object's. `file_changed`: it is another one than the last
     /// that was seen. Returns whether it now waits by itself, which it did not before.
     pub(super) fn put(
         &mut self,
         index: &SidecarIndex,
         path: &Arc<str>,
-        file: SidecarFile,
+        (owners, file): (BlobId, SidecarFile),
         (as_in_head, file_changed): (bool, bool),
         goes: Goes,
     ) -> bool {
-        let owners = BlobId::of(&file.owners);
         let before = index.get(path);
         if as_in_head && before.is_some_and(|before| before.owners == owners) {
             // With what HEAD says of times: they are those of what HEAD holds.

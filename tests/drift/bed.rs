@@ -337,12 +337,13 @@ fn essence(object: &Value) -> Value {
 }
 
 /// Where two values differ, as JSON pointers.
-fn pointers(one: &Value, other: &Value, at: &str, found: &mut Vec<String>) {
+pub(crate) fn pointers(one: &Value, other: &Value, at: &str, found: &mut Vec<String>) {
     match (one, other) {
         (Value::Object(a), Value::Object(b)) => {
             let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             for key in keys {
-                pointers(&one[key], &other[key], &format!("{at}/{key}"), found);
+                let step = key.replace('~', "~0").replace('/', "~1");
+                pointers(&one[key], &other[key], &format!("{at}/{step}"), found);
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {

@@ -53,9 +53,9 @@ pub(crate) fn every_change_is_found(plane: &ControlPlane) -> Outcome {
     loop {
         let base = recording.tip()?;
         let mut last = base.clone();
-        let batch = matrix.batch(&bed, |id| {
+        let batch = matrix.batch(&bed, |id, is| {
             let path = path(&bed, id)?;
-            last = recording.commit_of(&path, first.get(&path), &last)?;
+            last = recording.commit_of(&path, first.get(&path), &last, is)?;
             Ok(last.clone())
         })?;
         watch.lap("changes, each with its commit");

@@ -101,12 +101,14 @@ impl Recording {
         Ok(text.trim().to_owned())
     }
 
-    /// Waits until a commit after `last` has another file at the path than `blob`; that commit.
+    /// Waits until a commit after `last` has another file at the path than `blob`, which `is` what is
+    /// waited for; that commit.
     pub(crate) fn commit_of(
         &mut self,
         path: &str,
         blob: Option<&String>,
         last: &str,
+        is: &dyn Fn(&Value) -> bool,
     ) -> Result<String> {
         let repository = self.repository();
         let done = wait_for("the commit of a change", SOON, || {
@@ -118,7 +120,17 @@ impl Recording {
             let name = format!("{tip}:{path}");
             let found = git(&repository, &["rev-parse", "--verify", "--quiet", &name]).ok();
             let found = found.map(|found| found.trim().to_owned());
-            Ok((found.as_ref() != blob).then_some(tip))
+            if found.as_ref() == blob {
+                return Ok(None);
+            }
+            let file = match found {
+                None => Value::Null,
+                Some(blob) => {
+                    let text = git(&repository, &["cat-file", "blob", &blob])?;
+                    serde_yaml::from_str(&text).context(path)?
+                }
+            };
+            Ok(is(&file).then_some(tip))
         });
         done.map_err(|error| Failure::new(format!("{error}: {path}\n{}", self.child.log_tail(5))))
     }

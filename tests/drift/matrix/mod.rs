@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fastrand::Rng;
 use serde_json::Value;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, pointers};
 use crate::oracle::owners::Owners;
 use crate::oracle::{Finding, Identity, States, expected};
 use crate::support::Result;
@@ -136,11 +136,11 @@ impl Matrix {
     }
 
     /// Makes the next batch of changes; empty when there are enough. `committed` waits for the
-    /// commit of each before the next one is made.
+    /// commit of each before the next one is made, and for a file that is what it is asked to be.
     pub(crate) fn batch(
         &mut self,
         bed: &Bed<'_>,
-        mut committed: impl FnMut(&Identity) -> Result<String>,
+        mut committed: impl FnMut(&Identity, &dyn Fn(&Value) -> bool) -> Result<String>,
     ) -> Result<Vec<Mutation>> {
         let mut batch: Vec<Mutation> = Vec::new();
         let mut used = BTreeSet::new();
@@ -153,7 +153,13 @@ impl Matrix {
             self.next += 1;
             match self.one(bed, &cell, &mut used)? {
                 Some(mut mutation) => {
-                    mutation.commit = committed(&mutation.id)?;
+                    let id = &mutation.id;
+                    let before = bed.stripped(id, &mutation.before)?;
+                    let after = bed.stripped(id, &mutation.after)?;
+                    let mut changed = Vec::new();
+                    pointers(&before, &after, "", &mut changed);
+                    let is = |file: &Value| has_all(file, &after, &changed);
+                    mutation.commit = committed(id, &is)?;
                     mutation.after = bed.stored(&mutation.id)?;
                     mutation.then = expectation(bed, &mutation)?;
                     batch.push(mutation);
@@ -313,6 +319,18 @@ pub(crate) fn mutation(
     };
     mutation.expected = expectation(bed, &mutation)?;
     Ok(mutation)
+}
+
+/// Whether a file has what `after` has, and has not what it has not, at these places: kubectl makes
+/// more than one request where it takes a client-side apply over, and each may have its commit.
+///
+/// Elements may stand elsewhere in the file.
+fn has_all(file: &Value, after: &Value, places: &[String]) -> bool {
+    let in_list = |place: &str| place.split('/').any(|step| step.parse::<usize>().is_ok());
+    places
+        .iter()
+        .filter(|place| !in_list(place))
+        .all(|place| file.pointer(place).is_some() == after.pointer(place).is_some())
 }
 
 /// What drift has to say of a changed object.
