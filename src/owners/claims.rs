@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::elements::{Elements, Keys, names_index};
+use super::elements::{Elements, Keys, names_index, plain_key};
 use super::tape::{At, Kind, Tape};
 
 /// More writers than any server keeps (ten of `Update`, and one of `Apply` for each that applies).
@@ -125,8 +125,8 @@ impl<'a> Claims<'a> {
         skip_status: bool,
     ) -> Self {
         let mut claims = Self {
-            nodes: Vec::with_capacity(64),
-            children: Vec::with_capacity(64),
+            nodes: Vec::new(),
+            children: Vec::new(),
             lists: Vec::new(),
             roots: Vec::with_capacity(4),
             heads: Vec::with_capacity(4),
@@ -152,7 +152,12 @@ impl<'a> Claims<'a> {
             return None;
         }
         let version = live.get("apiVersion").and_then(Value::as_str);
+        // Two tokens are one place, as a rule.
+        let places = (tape.len() / 2).min(MOST_PLACES);
+        self.nodes.reserve(places);
+        self.children.reserve(places);
         let mut pending = Vec::with_capacity(32);
+        let mut found = Vec::with_capacity(8);
         for entry in tape.elements(At::ROOT) {
             if tape.kind(entry) != Kind::Object || self.heads.len() == MOST_WRITERS {
                 return None;
@@ -183,6 +188,7 @@ impl<'a> Claims<'a> {
                 skip_status,
                 unresolved: false,
                 pending: &mut pending,
+                found: &mut found,
             };
             let root = match fields {
                 Some(fields) => reading.read(Key::Index(0), fields, live, true),
@@ -190,6 +196,7 @@ impl<'a> Claims<'a> {
             };
             let (readable, unresolved) = (root.is_some() || fields.is_none(), reading.unresolved);
             pending.clear();
+            found.clear();
             self.unknown |= !readable || (unresolved && version != Some(&*head.api_version));
             if let Some(root) = root {
                 // An entry without any field has none, not all.
@@ -265,6 +272,11 @@ impl<'a> Claims<'a> {
         at
     }
 
+    fn note(&mut self, keys: ListKeys) -> u32 {
+        self.lists.push(keys);
+        number(self.lists.len() - 1)
+    }
+
     fn children(&self, of: u32) -> &[u32] {
         let node = &self.nodes[of as usize];
         &self.children[node.first as usize..node.end as usize]
@@ -285,6 +297,8 @@ struct Fields<'c, 'a, 't> {
     unresolved: bool,
     /// Children of places that are still being read.
     pending: &'c mut Vec<u32>,
+    /// Elements that are still being read.
+    found: &'c mut Vec<usize>,
 }
 
 impl<'a> Fields<'_, 'a, '_> {
@@ -298,9 +312,21 @@ impl<'a> Fields<'_, 'a, '_> {
         let (mut itself, mut below) = (false, false);
         let mut list = NONE;
         let mut elements = None;
-        let mut found = Vec::new();
         let tape = self.tape;
         for (name, fields) in tape.entries(at) {
+            if let Some((field, text)) = tape.escaped(name).and_then(plain_key)
+                && let Value::Array(live) = live
+            {
+                below = true;
+                if list == NONE && self.claims.has_last_applied {
+                    list = self.claims.note(ListKeys::Fields(vec![field.into()]));
+                }
+                let from = self.found.len();
+                let elements = elements.get_or_insert_with(|| Elements::of(live));
+                elements.with_text(field, text, self.found);
+                self.elements(from, fields, live)?;
+                continue;
+            }
             let name = tape.string(name)?;
             if name == "." {
                 itself = true;
@@ -326,14 +352,10 @@ impl<'a> Fields<'_, 'a, '_> {
                     if list == NONE && self.claims.has_last_applied {
                         list = self.note_list(*kind, rest);
                     }
+                    let from = self.found.len();
                     let elements = elements.get_or_insert_with(|| Elements::of(live));
-                    elements.find(*kind, rest, &mut found);
-                    self.unresolved |= found.is_empty();
-                    // Duplicate keys are legal in what was not applied by the server.
-                    for &index in &found {
-                        let child = self.read(Key::Index(index), fields, &live[index], false)?;
-                        self.pending.push(child);
-                    }
+                    elements.find(*kind, rest, self.found);
+                    self.elements(from, fields, live)?;
                 }
                 _ => self.unresolved = true,
             }
@@ -341,6 +363,20 @@ impl<'a> Fields<'_, 'a, '_> {
         let named = (itself || !below, !itself && !below);
         let pending = &mut *self.pending;
         Some(self.claims.add(key, named, list, pending, from))
+    }
+
+    /// The elements that were found, from `from` on. Duplicate keys are legal in what was not
+    /// applied by the server.
+    fn elements(&mut self, from: usize, fields: At, live: &[Value]) -> Option<()> {
+        let end = self.found.len();
+        self.unresolved |= from == end;
+        for at in from..end {
+            let index = self.found[at];
+            let child = self.read(Key::Index(index), fields, &live[index], false)?;
+            self.pending.push(child);
+        }
+        self.found.truncate(from);
+        Some(())
     }
 
     /// How the list's elements are told apart, for last-applied.
@@ -355,8 +391,7 @@ impl<'a> Fields<'_, 'a, '_> {
             b'v' => ListKeys::Values,
             _ => return NONE,
         };
-        self.claims.lists.push(keys);
-        number(self.claims.lists.len() - 1)
+        self.claims.note(keys)
     }
 }
 

@@ -13,6 +13,8 @@ use super::tape::{At, Tape};
 
 /// Lists up to this length are searched; longer ones get a table.
 const SHORT: usize = 32;
+/// Lists up to this length are searched without looking them through before.
+const SHORTEST: usize = 4;
 
 /// The key of an element: its fields with their values.
 pub(super) struct Keys<'k>(pub(super) Vec<(Cow<'k, str>, Value)>);
@@ -25,6 +27,15 @@ impl<'k> Keys<'k> {
         reader.end().ok()?;
         Some(keys).filter(|keys| !keys.0.is_empty())
     }
+}
+
+/// Of `k:{"name":"value"}`, as it stands in JSON, the name and the value where both are plain: most
+/// keys are so.
+pub(super) fn plain_key(escaped: &str) -> Option<(&str, &str)> {
+    let inner = escaped.strip_prefix(r#"k:{\""#)?.strip_suffix(r#"\"}"#)?;
+    let (name, value) = inner.split_once(r#"\":\""#)?;
+    let plain = |text: &str| !text.bytes().any(|byte| byte == b'\\' || byte < 0x20);
+    (plain(name) && plain(value)).then_some((name, value))
 }
 
 struct KeysVisitor;
@@ -70,9 +81,8 @@ impl<'v> Elements<'v> {
         }
     }
 
-    /// The positions that `k:<rest>`, `v:<rest>` or `i:<rest>` means, into `found`.
+    /// The positions that `k:<rest>`, `v:<rest>` or `i:<rest>` means, behind those in `found`.
     pub(super) fn find(&mut self, kind: u8, rest: &str, found: &mut Vec<usize>) {
-        found.clear();
         match kind {
             b'k' => {
                 if let Some(keys) = Keys::of(rest) {
@@ -92,6 +102,36 @@ impl<'v> Elements<'v> {
         }
     }
 
+    /// The positions of the elements of which one field is this text, behind those in `found`.
+    pub(super) fn with_text(&mut self, name: &str, text: &str, found: &mut Vec<usize>) {
+        let is = |value: Option<&Value>| matches!(value, Some(Value::String(own)) if own == text);
+        if self.list.len() > SHORT {
+            let keys = Keys(vec![(Cow::Borrowed(name), Value::from(text))]);
+            return self.with_keys(&keys, found);
+        }
+        if self.list.len() <= SHORTEST {
+            let all = self.list.iter().enumerate();
+            let fits = all.filter(|(_, element)| is(field(element, name)));
+            return found.extend(fits.map(|(at, _)| at));
+        }
+        if !matches!(&self.names[..], [known] if known == name) {
+            self.names.clear();
+            self.names.push(name.to_owned());
+            self.look_through();
+        }
+        let all = self.columns.iter().enumerate();
+        found.extend(all.filter(|(_, value)| is(**value)).map(|(at, _)| at));
+    }
+
+    /// Takes the fields of these names from every element.
+    fn look_through(&mut self) {
+        self.columns.clear();
+        for element in self.list {
+            let fields = self.names.iter().map(|name| field(element, name));
+            self.columns.extend(fields);
+        }
+    }
+
     fn with_keys(&mut self, keys: &Keys<'_>, found: &mut Vec<usize>) {
         let keys = &keys.0;
         let known = self.names.iter().map(String::as_str);
@@ -103,11 +143,7 @@ impl<'v> Elements<'v> {
         }
         if self.list.len() <= SHORT {
             if is_new {
-                self.columns.clear();
-                for element in self.list {
-                    let fields = self.names.iter().map(|name| field(element, name));
-                    self.columns.extend(fields);
-                }
+                self.look_through();
             }
             for (at, fields) in self.columns.chunks(keys.len()).enumerate() {
                 let mut pairs = fields.iter().zip(keys);
@@ -160,17 +196,20 @@ impl<'v> Elements<'v> {
         applied: impl Iterator<Item = At>,
         keys: &[&str],
     ) -> Vec<Option<usize>> {
+        // Of duplicate keys the last counts.
+        let value_of = |at, key: &str| {
+            let mut value = None;
+            for (name, field) in tape.entries(at) {
+                if tape.string(name).is_some_and(|name| name == key) {
+                    value = Some(field);
+                }
+            }
+            value
+        };
         let picked = |at| {
             let mut picked = Vec::with_capacity(keys.len());
             for key in keys {
-                // Of duplicate keys the last counts.
-                let mut value = None;
-                for (name, field) in tape.entries(at) {
-                    if tape.string(name).is_some_and(|name| name == *key) {
-                        value = Some(field);
-                    }
-                }
-                let value = match value {
+                let value = match value_of(at, key) {
                     Some(at) => serde_json::from_str(tape.raw(at)).ok()?,
                     None if *key == "protocol" => TCP.clone(),
                     None => return None,
@@ -180,7 +219,12 @@ impl<'v> Elements<'v> {
             (!picked.is_empty()).then_some(Keys(picked))
         };
         self.placed(applied, |all, at, found| {
-            if let Some(keys) = picked(at) {
+            if let [key] = keys
+                && let Some(value) = value_of(at, key)
+                && let Some(text) = tape.string(value)
+            {
+                all.with_text(key, &text, found);
+            } else if let Some(keys) = picked(at) {
                 all.with_keys(&keys, found);
             }
         })

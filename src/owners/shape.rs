@@ -285,11 +285,15 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Up to so many marks are looked through.
+const FEW: usize = 12;
+
 /// One walk over a recorded object, which writes down the owners of its places.
 struct Walk<'c, 'a> {
     claims: &'c Claims<'a>,
     places: Places,
     marks: Vec<(u128, bool)>,
+    /// Of the marks, once they are many.
     numbers: HashMap<(u128, bool), usize>,
     out: &'c mut Out,
 }
@@ -325,9 +329,23 @@ impl<'c, 'a> Walk<'c, 'a> {
 
     fn mark(&mut self, bits: u128, applied: bool) -> usize {
         let mark = (bits, applied);
-        // Few, and mostly the same as before.
-        if let Some(at) = self.marks.iter().rev().take(4).position(|one| *one == mark) {
+        // Few, and mostly one of the last.
+        if let Some(at) = self
+            .marks
+            .iter()
+            .rev()
+            .take(FEW)
+            .position(|one| *one == mark)
+        {
             return self.marks.len() - 1 - at;
+        }
+        if self.marks.len() < FEW {
+            self.marks.push(mark);
+            return self.marks.len() - 1;
+        }
+        if self.numbers.is_empty() {
+            let numbers = self.marks.iter().enumerate();
+            self.numbers = numbers.map(|(at, mark)| (*mark, at)).collect();
         }
         *self.numbers.entry(mark).or_insert_with(|| {
             self.marks.push(mark);

@@ -61,7 +61,8 @@ impl<'a> Tape<'a> {
         let mut reader = Reader {
             bytes: text.as_bytes(),
             at: 0,
-            tokens: Vec::with_capacity(text.len() / 8 + 4),
+            // A field set has one for six bytes.
+            tokens: Vec::with_capacity(text.len() / 5 + 4),
             open: Vec::with_capacity(16),
         };
         reader.read()?;
@@ -69,6 +70,11 @@ impl<'a> Tape<'a> {
             text,
             tokens: reader.tokens,
         })
+    }
+
+    /// How many tokens there are.
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
     }
 
     fn token(&self, at: At) -> Token {
@@ -90,6 +96,15 @@ impl<'a> Tape<'a> {
             Kind::Escaped => unescape(text).map(Cow::Owned),
             _ => None,
         }
+    }
+
+    /// What stands between the quotes of a string with escapes.
+    pub(super) fn escaped(&self, at: At) -> Option<&'a str> {
+        let Token {
+            kind, start, end, ..
+        } = self.token(at);
+        let text = self.text.get(start as usize..end as usize)?;
+        (kind == Kind::Escaped).then_some(text)
     }
 
     /// A value's text.

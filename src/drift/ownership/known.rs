@@ -89,8 +89,9 @@ pub(super) const KNOWN: &[Known] = &[
     known("/Namespace", r#"metadata.annotations["openshift.io/sa.scc.*"]"#, If::NotAPersons, "https://docs.redhat.com/en/documentation/openshift_container_platform/4.16/html/authentication_and_authorization/managing-pod-security-policies"),
     known("/PersistentVolumeClaim", "spec.volumeName", If::NotAPersons, "https://kubernetes.io/docs/concepts/storage/persistent-volumes/#binding"),
     known("", r#"metadata.annotations["deployment.kubernetes.io/revision"]"#, If::NotAPersons, "https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#checking-rollout-history-of-a-deployment"),
-    known("/ServiceAccount", "secrets", If::Unowned, "https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#token-controller"),
-    known("/ServiceAccount", "imagePullSecrets", If::Unowned, "https://docs.redhat.com/en/documentation/openshift_container_platform/4.16/html/images/managing-images#using-image-pull-secrets"),
+    known("/ServiceAccount", r#"secrets[name="*-token-*"]"#, If::Unowned, "https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#token-controller"),
+    known("/ServiceAccount", r#"secrets[name="*-dockercfg-*"]"#, If::Unowned, "https://docs.redhat.com/en/documentation/openshift_container_platform/4.16/html/images/managing-images#using-image-pull-secrets"),
+    known("/ServiceAccount", r#"imagePullSecrets[name="*-dockercfg-*"]"#, If::Unowned, "https://docs.redhat.com/en/documentation/openshift_container_platform/4.16/html/images/managing-images#using-image-pull-secrets"),
     known("batch/Job", "spec.selector", If::Unowned, "https://kubernetes.io/docs/concepts/workloads/controllers/job/#specifying-your-own-pod-selector"),
     known("batch/Job", r#"spec.template.metadata.labels["batch.kubernetes.io/*"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#batchkubernetesio-controller-uid"),
     known("batch/Job", r#"spec.template.metadata.labels["job-name"]"#, If::Unowned, "https://kubernetes.io/docs/reference/labels-annotations-taints/#job-name-deprecated"),
@@ -145,12 +146,25 @@ fn lies_in(place: &[Segment], path: &[Segment]) -> bool {
 fn fits(pattern: &Segment, segment: &Segment) -> bool {
     match (pattern, segment) {
         (Segment::Any, Segment::Where(_) | Segment::Item(_) | Segment::Any) => true,
-        (Segment::Field(a) | Segment::Key(a), Segment::Field(b) | Segment::Key(b)) => {
-            match a.strip_suffix('*') {
-                Some(prefix) => b.starts_with(prefix),
-                None => a == b,
-            }
+        (Segment::Field(a) | Segment::Key(a), Segment::Field(b) | Segment::Key(b)) => is_like(a, b),
+        (Segment::Where(a), Segment::Where(b)) => {
+            let mut pairs = a.iter().zip(b);
+            a.len() == b.len() && pairs.all(|(a, b)| a.0 == b.0 && is_like(&a.1, &b.1))
         }
         _ => pattern == segment,
     }
+}
+
+/// Whether a text is what a pattern says, in which `*` is any text.
+fn is_like(pattern: &str, text: &str) -> bool {
+    let Some((prefix, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(text) = text.strip_prefix(prefix) else {
+        return false;
+    };
+    rest.is_empty()
+        || text
+            .char_indices()
+            .any(|(at, _)| is_like(rest, &text[at..]))
 }

@@ -488,7 +488,17 @@ fn known_places_are_no_finding_unless_a_person_wrote_them() {
         let by = shape(&[(manager, "Apply", "")], false);
         assert_eq!(verdict(account, "secrets[name=pull]", &by), expected);
     }
-    assert_eq!(verdict(account, "secrets[name=pull]", &unowned), "");
+    // What the controllers of tokens and of OpenShift's registry put there has names of theirs.
+    for (path, expected) in [
+        ("secrets[name=web-token-x7k2p]", ""),
+        ("secrets[name=web-dockercfg-x7k2p]", ""),
+        ("imagePullSecrets[name=web-dockercfg-x7k2p]", ""),
+        ("secrets[name=pull]", "Added"),
+        ("secrets[name=web-token]", "Added"),
+        ("imagePullSecrets[name=pull]", "Added"),
+    ] {
+        assert_eq!(verdict(account, path, &unowned), expected, "{path}");
+    }
 }
 
 #[test]
