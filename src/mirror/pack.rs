@@ -20,7 +20,7 @@ const BUFFER: usize = 256 * 1024;
 /// Deflated bytes that are made at once.
 const DEFLATED: usize = 16 * 1024;
 /// Up to this many bytes an object is stored, not deflated.
-const TINY: usize = 64;
+pub(super) const TINY: usize = 64;
 const HEADER: u64 = 12;
 /// What a pack under construction is called; `git prune` knows `tmp_` as leftovers. Neither part may
 /// end as a finished one does: `git repack` would take them for a pack, and fail when it is gone.

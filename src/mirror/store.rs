@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use gix::refs::FullName;
 
 use super::open::Lock;
-use super::pack::PackWriter;
+use super::pack::{self, PackWriter};
 use super::read::{Files, read_blob, read_head};
 use super::sidecar::SidecarHead;
 use super::{
@@ -372,10 +372,11 @@ impl Store for Mirror {
     }
 
     /// Streams the blob into the open pack; one that the repository has already is not written
-    /// again. Blobs staged since the last commit belong to the next: they stay through failures,
+    /// again, unless it is so small that looking for it costs more. Blobs staged since the last commit belong to the next: they stay through failures,
     /// and are given up where that commit turns out to change nothing.
     fn stage_blob(&mut self, id: BlobId, bytes: &[u8]) -> Result<(), MirrorError> {
-        if self.pack.as_ref().is_some_and(|pack| pack.contains(&id.0)) || self.has(id.0) {
+        let is_in_pack = self.pack.as_ref().is_some_and(|pack| pack.contains(&id.0));
+        if is_in_pack || (bytes.len() > pack::TINY && self.has(id.0)) {
             return Ok(());
         }
         // A wrong id would be a repository that cannot be read, found out weeks later. Hashing

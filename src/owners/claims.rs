@@ -5,9 +5,12 @@
 //! place is found by going down all trees at once ([`Places`]).
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::iter::Peekable;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::elements::{Elements, Keys, names_index, plain_key};
 use super::tape::{At, Kind, Tape};
@@ -111,6 +114,22 @@ pub(super) struct Claims<'a> {
 
 const NONE: u32 = u32::MAX;
 
+thread_local! {
+    /// Room for the places of the next object: each is read and let go, and allocations of this
+    /// size cost as much as reading does.
+    static ROOM: Cell<(Vec<Node<'static>>, Vec<u32>)> = const { Cell::new((Vec::new(), Vec::new())) };
+}
+
+/// No more room than this is kept.
+const MOST_ROOM: usize = 1 << 13;
+
+/// An empty vector's allocation for nodes of another text. Collecting in place keeps it; where that
+/// should not be so, nothing but time is lost.
+fn recycled<'b>(mut nodes: Vec<Node<'_>>) -> Vec<Node<'b>> {
+    nodes.clear();
+    nodes.into_iter().filter_map(|_| None).collect()
+}
+
 fn number(count: usize) -> u32 {
     // A text of 4 GiB is not read, and names less.
     u32::try_from(count).unwrap_or(NONE)
@@ -124,9 +143,11 @@ impl<'a> Claims<'a> {
         live: &Value,
         skip_status: bool,
     ) -> Self {
+        let (nodes, mut children) = ROOM.take();
+        children.clear();
         let mut claims = Self {
-            nodes: Vec::new(),
-            children: Vec::new(),
+            nodes: recycled(nodes),
+            children,
             lists: Vec::new(),
             roots: Vec::with_capacity(4),
             heads: Vec::with_capacity(4),
@@ -288,6 +309,15 @@ impl<'a> Claims<'a> {
     }
 }
 
+impl Drop for Claims<'_> {
+    fn drop(&mut self) {
+        if self.nodes.capacity() <= MOST_ROOM {
+            let nodes = recycled(std::mem::take(&mut self.nodes));
+            ROOM.set((nodes, std::mem::take(&mut self.children)));
+        }
+    }
+}
+
 /// Reads one entry's `FieldsV1`.
 struct Fields<'c, 'a, 't> {
     claims: &'c mut Claims<'a>,
@@ -312,6 +342,7 @@ impl<'a> Fields<'_, 'a, '_> {
         let (mut itself, mut below) = (false, false);
         let mut list = NONE;
         let mut elements = None;
+        let mut live_fields = InOrder::of(live);
         let tape = self.tape;
         for (name, fields) in tape.entries(at) {
             if let Some((field, text)) = tape.escaped(name).and_then(plain_key)
@@ -334,12 +365,12 @@ impl<'a> Fields<'_, 'a, '_> {
             }
             below = true;
             match (name.as_bytes(), live) {
-                ([b'f', b':', ..], Value::Object(live)) => {
+                ([b'f', b':', ..], Value::Object(_)) => {
                     let name = behind(name);
                     if is_root && self.skip_status && name == "status" {
                         continue;
                     }
-                    match live.get(&*name) {
+                    match live_fields.get(&name) {
                         Some(live) => {
                             let child = self.read(Key::Field(name), fields, live, false)?;
                             self.pending.push(child);
@@ -395,6 +426,35 @@ impl<'a> Fields<'_, 'a, '_> {
     }
 }
 
+/// Finds the fields of an object that are asked for in their order without a search.
+struct InOrder<'v> {
+    map: Option<&'v Map<String, Value>>,
+    rest: Option<Peekable<serde_json::map::Iter<'v>>>,
+}
+
+impl<'v> InOrder<'v> {
+    fn of(value: &'v Value) -> Self {
+        let map = value.as_object();
+        Self {
+            map,
+            rest: map.map(|map| map.iter().peekable()),
+        }
+    }
+
+    fn get(&mut self, name: &str) -> Option<&'v Value> {
+        let rest = self.rest.as_mut()?;
+        while let Some((key, value)) = rest.peek() {
+            match key.as_str().cmp(name) {
+                Ordering::Less => rest.next(),
+                Ordering::Equal => return Some(value),
+                Ordering::Greater => break,
+            };
+        }
+        // Somebody keeps another order.
+        self.map?.get(name)
+    }
+}
+
 /// The name behind `f:`.
 fn behind(name: Cow<'_, str>) -> Cow<'_, str> {
     match name {
@@ -432,6 +492,7 @@ impl<'a> Applied<'_, 'a, '_> {
             (Kind::Object, Value::Object(fields)) => {
                 let is_secret =
                     is_root && fields.get("kind").and_then(Value::as_str) == Some("Secret");
+                let mut live_fields = InOrder::of(live);
                 for (name, value) in tape.entries(at) {
                     let Some(mut name) = tape.string(name) else {
                         continue;
@@ -440,7 +501,7 @@ impl<'a> Applied<'_, 'a, '_> {
                         // The server writes it to `data`.
                         name = Cow::Borrowed("data");
                     }
-                    if let Some(live) = fields.get(&*name) {
+                    if let Some(live) = live_fields.get(&name) {
                         let below = self.places.child(self.claims, place, Step::Field(&name));
                         self.child(Key::Field(name), value, live, below);
                     }

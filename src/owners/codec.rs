@@ -11,6 +11,7 @@
 //!
 //! What is empty or false is left out.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -134,12 +135,22 @@ pub(super) fn encode_times<'t>(times: impl Iterator<Item = Option<&'t str>>) -> 
     out.0
 }
 
+thread_local! {
+    /// Room for the next shape.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// No more room than this is kept.
+const MOST_ROOM: usize = 1 << 17;
+
 /// Writes JSON without building it first: one shape for each object that is read.
 pub(super) struct Out(Vec<u8>);
 
 impl Out {
     pub(super) fn new() -> Self {
-        Self(Vec::with_capacity(1 << 10))
+        let mut room = ROOM.take();
+        room.clear();
+        Self(room)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -221,7 +232,12 @@ impl Out {
     /// Ends a shape.
     pub(super) fn end(mut self) -> Vec<u8> {
         self.byte(b'}');
-        self.0
+        // As many bytes as there are: some thousands of shapes wait for their commit.
+        let bytes = self.0.to_vec();
+        if self.0.capacity() <= MOST_ROOM {
+            ROOM.set(self.0);
+        }
+        bytes
     }
 
     /// Begins an element that others own than what is in it.

@@ -4,6 +4,16 @@
 //! the place of a number or of a literal is not looked into.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+
+thread_local! {
+    /// Room for the tokens of the next text: an allocation of this size for each would cost as much
+    /// as reading does.
+    static ROOM: Cell<Vec<Token>> = const { Cell::new(Vec::new()) };
+}
+
+/// No more room than this is kept.
+const MOST_ROOM: usize = 1 << 14;
 
 /// The tokens of one text.
 pub(super) struct Tape<'a> {
@@ -18,9 +28,12 @@ struct Token {
     /// Bytes of the text; of a string what is between the quotes.
     start: u32,
     end: u32,
-    /// The token behind the value.
+    /// The token behind the value; while an object or array is open, the one around it.
     next: u32,
 }
+
+/// Nothing is around the whole text's value.
+const OUTSIDE: u32 = u32::MAX;
 
 /// What a value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,18 +71,22 @@ impl<'a> Tape<'a> {
     /// Reads a text; `None` where it is not one JSON value, or longer than 4 GiB.
     pub(super) fn of(text: &'a str) -> Option<Self> {
         u32::try_from(text.len()).ok()?;
+        let mut tokens = ROOM.take();
+        tokens.clear();
+        // A field set has one for six bytes.
+        tokens.reserve(text.len() / 5 + 4);
         let mut reader = Reader {
             bytes: text.as_bytes(),
             at: 0,
-            // A field set has one for six bytes.
-            tokens: Vec::with_capacity(text.len() / 5 + 4),
-            open: Vec::with_capacity(16),
+            tokens,
+            open: OUTSIDE,
         };
-        reader.read()?;
-        Some(Self {
+        let complete = reader.read();
+        let tape = Self {
             text,
             tokens: reader.tokens,
-        })
+        };
+        complete.map(|()| tape)
     }
 
     /// How many tokens there are.
@@ -155,12 +172,20 @@ impl<'a> Tape<'a> {
     }
 }
 
+impl Drop for Tape<'_> {
+    fn drop(&mut self) {
+        if self.tokens.capacity() <= MOST_ROOM {
+            ROOM.set(std::mem::take(&mut self.tokens));
+        }
+    }
+}
+
 struct Reader<'t> {
     bytes: &'t [u8],
     at: usize,
     tokens: Vec<Token>,
-    /// Objects and arrays whose end is to come.
-    open: Vec<u32>,
+    /// The innermost object or array whose end is to come.
+    open: u32,
 }
 
 impl Reader<'_> {
@@ -168,7 +193,7 @@ impl Reader<'_> {
         let mut expected = Expected::Value;
         loop {
             let Some(byte) = self.next_byte() else {
-                let complete = self.open.is_empty() && expected == Expected::CommaOrEnd;
+                let complete = self.open == OUTSIDE && expected == Expected::CommaOrEnd;
                 return complete.then_some(());
             };
             let value = matches!(expected, Expected::Value | Expected::ValueOrEnd);
@@ -227,8 +252,7 @@ impl Reader<'_> {
     }
 
     fn innermost(&self) -> Option<Kind> {
-        let open = *self.open.last()?;
-        Some(self.tokens[open as usize].kind)
+        self.tokens.get(self.open as usize).map(|open| open.kind)
     }
 
     fn push(&mut self, kind: Kind, start: usize, end: usize) {
@@ -243,9 +267,11 @@ impl Reader<'_> {
     }
 
     fn begin(&mut self, kind: Kind) {
-        let number = u32::try_from(self.tokens.len()).unwrap_or(u32::MAX);
-        self.open.push(number);
+        let number = u32::try_from(self.tokens.len()).unwrap_or(OUTSIDE);
         self.push(kind, self.at, self.at);
+        if let Some(token) = self.tokens.last_mut() {
+            token.next = std::mem::replace(&mut self.open, number);
+        }
         self.at += 1;
     }
 
@@ -253,8 +279,9 @@ impl Reader<'_> {
         self.at += 1;
         let next = u32::try_from(self.tokens.len()).unwrap_or(u32::MAX);
         let end = u32::try_from(self.at).unwrap_or(u32::MAX);
-        let open = &mut self.tokens[self.open.pop()? as usize];
-        (open.next, open.end) = (next, end);
+        let open = self.tokens.get_mut(self.open as usize)?;
+        self.open = std::mem::replace(&mut open.next, next);
+        open.end = end;
         (open.kind == kind).then_some(Expected::CommaOrEnd)
     }
 
