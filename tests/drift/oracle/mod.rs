@@ -236,7 +236,9 @@ impl Walk<'_> {
         let empty = |side: Option<&Value>| side.is_some_and(is_empty_object);
         match (sides.desired, sides.after) {
             // An empty object is a leaf where nothing lies in it on any side.
-            (None, Some(_)) if empty(sides.after) && sides.before.is_none() => self.live_only(),
+            (None, Some(_)) if empty(sides.after) && sides.before.is_none() => {
+                self.live_only(false);
+            }
             (Some(_), None) if empty(sides.desired) => self.removed(),
             _ => self.fields(node, sides),
         }
@@ -251,7 +253,7 @@ impl Walk<'_> {
             (Some(desired), None)
                 if !node.custom && is_zero(desired) && !sides.before.is_some_and(is_zero) => {}
             (Some(_), None) => self.removed(),
-            (None, Some(_)) => self.live_only(),
+            (None, Some(after)) => self.live_only(node.default() == Some(after)),
             (None, None) => {}
         }
     }
@@ -290,7 +292,7 @@ impl Walk<'_> {
             match (&desired, &before, &after) {
                 (Some(_), _, None) => self.removed(),
                 // One difference, however much of it changed.
-                (None, _, Some(_)) => self.live_only(),
+                (None, _, Some(_)) => self.live_only(false),
                 (None, _, None) => {}
                 (Some(_), _, Some(_)) => {
                     let sides = Sides {
@@ -338,11 +340,12 @@ impl Walk<'_> {
         self.find(Class::Removed, true, None);
     }
 
-    /// What only live has is what its owners make of it.
-    fn live_only(&mut self) {
+    /// What only live has is what its owners make of it; `is_default`: of the schema.
+    fn live_only(&mut self, is_default: bool) {
         let Some((role, writer)) = self.owners.highest(&self.path.0) else {
-            // No admission webhook runs: what nobody owns and nobody asked for, the server set.
-            if path::get(self.asked, &self.path.0).is_some() {
+            // No admission webhook runs: what nobody owns and nobody asked for, the server set. What
+            // somebody asked for and the server would have set can then be told by nobody.
+            if path::get(self.asked, &self.path.0).is_some() && !is_default {
                 self.find(Class::Added, false, None);
             }
             return;

@@ -50,7 +50,7 @@ fn schemas() -> Schemas {
     schemas.add_definition(
         &json!({"spec": {"group": "example.com", "names": {"kind": "Own"},
         "versions": [{"name": "v1", "schema": {"openAPIV3Schema": {"properties": {
-            "spec": {"properties": {"count": {"type": "integer"}, "list": {"type": "array"},
+            "spec": {"properties": {"count": {"type": "integer"}, "mode": {"type": "string", "default": "a"}, "list": {"type": "array"},
                 "things": {"type": "object", "additionalProperties": {"type": "string"}}}}}}}}]}}),
     );
     schemas
@@ -241,6 +241,20 @@ fn what_nobody_owns_and_somebody_asked_for_is_an_addition_of_unknown_hand() {
     case.asked = Some(json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"a": "x"}}));
     let found = case.words(json!({}), json!({}), json!({"data": {"a": "eA=="}}));
     assert_eq!(found, ["data.a Added null"]);
+}
+
+#[test]
+fn what_nobody_owns_and_the_server_would_have_set_is_nothing() {
+    let own = |mode: &str| json!({"spec": {"count": 1, "mode": mode}});
+    for (mode, words) in [
+        ("a", vec!["spec.count Added null"]),
+        ("b", vec!["spec.count Added null", "spec.mode Added null"]),
+    ] {
+        let mut case = of(vec![]);
+        case.kind = ("example.com", "Own");
+        case.asked = Some(own(mode));
+        assert_eq!(case.words(json!({}), json!({}), own(mode)), words);
+    }
 }
 
 #[test]
