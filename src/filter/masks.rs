@@ -8,7 +8,7 @@ use super::apply::{Context, TypeRules, Verdict};
 use super::observe::{Action, Observer};
 use super::rules::RuleName;
 use crate::object::{ObjectKey, RawObject, Step};
-use crate::owners::{LAST_APPLIED, Mask, MaskKind, Moves, Reading, Shape, Times};
+use crate::owners::{Encoded, LAST_APPLIED, Mask, MaskKind, Moves, Reading, Shape, Times};
 
 /// What is never recorded of any object, and known to every reader.
 const UNIVERSAL: [&str; 9] = [
@@ -196,7 +196,7 @@ impl TypeRules {
         object: &mut RawObject,
         key: &ObjectKey,
         context: &Context<'_>,
-    ) -> (Verdict, Option<(Vec<u8>, Vec<u8>)>) {
+    ) -> (Verdict, Option<Encoded>) {
         self.owning(object, key, context, |reading, recorded, moves, masks| {
             reading.encode(recorded, moves, masks)
         })

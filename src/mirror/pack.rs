@@ -292,7 +292,7 @@ fn store(bytes: &[u8], out: &mut Vec<u8>) {
         a += u32::from(byte);
         b += a;
     }
-    out.extend_from_slice(&((b % 65_521) << 16 | a % 65_521).to_be_bytes());
+    out.extend_from_slice(&(((b % 65_521) << 16) | (a % 65_521)).to_be_bytes());
 }
 
 /// An index, version 2: fan-out, ids, checksums, offsets, long offsets, two hashes.
@@ -358,7 +358,7 @@ mod tests {
         let mut room = vec![0; 100];
         for length in [0, 1, 63, TINY, 65, 5_000] {
             for byte in [0, b'a', 0xff] {
-                let bytes: Vec<u8> = (0..length).map(|at| byte ^ (at % 7) as u8).collect();
+                let bytes: Vec<u8> = (0..7).map(|at| byte ^ at).cycle().take(length).collect();
                 let mut packed = Vec::new();
                 compress.reset();
                 deflate(&mut compress, &bytes, &mut room, &mut packed);

@@ -127,7 +127,7 @@ const MOST_ROOM: usize = 1 << 13;
 /// should not be so, nothing but time is lost.
 fn recycled<'b>(mut nodes: Vec<Node<'_>>) -> Vec<Node<'b>> {
     nodes.clear();
-    nodes.into_iter().filter_map(|_| None).collect()
+    nodes.into_iter().map_while(|_| None).collect()
 }
 
 fn number(count: usize) -> u32 {

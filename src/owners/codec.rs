@@ -225,7 +225,7 @@ impl Out {
     pub(super) fn writers<'t>(&mut self, writers: impl Iterator<Item = [&'t str; 4]>) {
         self.field("w");
         self.list(writers, |out, texts| {
-            out.list(texts.into_iter(), |out, text| out.text(text));
+            out.list(texts.into_iter(), Self::text);
         });
     }
 
@@ -233,7 +233,7 @@ impl Out {
     pub(super) fn end(mut self) -> Vec<u8> {
         self.byte(b'}');
         // As many bytes as there are: some thousands of shapes wait for their commit.
-        let bytes = self.0.to_vec();
+        let bytes = self.0.clone();
         if self.0.capacity() <= MOST_ROOM {
             ROOM.set(self.0);
         }

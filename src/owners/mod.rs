@@ -36,6 +36,7 @@ pub use managers::{
 pub use moves::Moves;
 pub use reported::reported;
 pub use shape::{
-    FieldWriter, LAST_APPLIED, Mark, Mask, MaskKind, Owners, PlaceOwners, Reading, Shape, Times,
+    Encoded, FieldWriter, LAST_APPLIED, Mark, Mask, MaskKind, Owners, PlaceOwners, Reading, Shape,
+    Times,
 };
 pub use writer::{Writer, last_writer, writers};

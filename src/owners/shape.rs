@@ -192,6 +192,15 @@ impl Shape {
     }
 }
 
+/// A shape and its times as the sidecar keeps them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// [`Shape::encode`].
+    pub owners: Vec<u8>,
+    /// [`Times::encode`]; empty where nobody's time is kept.
+    pub times: Vec<u8>,
+}
+
 /// What managedFields and last-applied say of a live object, read while it is still whole.
 pub struct Reading<'a> {
     claims: Claims<'a>,
@@ -224,7 +233,7 @@ impl<'a> Reading<'a> {
 
     /// The shape of what is recorded of the object, `moves` being what the filter did to its lists.
     pub fn shape(self, recorded: &Value, moves: &Moves, masks: Vec<Mask>) -> (Shape, Times) {
-        let (owners, times) = self.encode(recorded, moves, masks);
+        let Encoded { owners, times } = self.encode(recorded, moves, masks);
         let shape = Shape::decode(&owners).unwrap_or_default();
         let nobody = || Times(vec![None; shape.writers.len()]);
         let times = Times::decode(&times).unwrap_or_else(nobody);
@@ -233,12 +242,7 @@ impl<'a> Reading<'a> {
 
     /// The same as [`Shape::encode`] and [`Times::encode`] write it, without building it first. No
     /// byte of times where there is none.
-    pub fn encode(
-        self,
-        recorded: &Value,
-        moves: &Moves,
-        mut masks: Vec<Mask>,
-    ) -> (Vec<u8>, Vec<u8>) {
+    pub fn encode(self, recorded: &Value, moves: &Moves, mut masks: Vec<Mask>) -> Encoded {
         masks.sort_unstable();
         masks.dedup();
         let claims = &self.claims;
@@ -281,7 +285,10 @@ impl<'a> Reading<'a> {
             );
             (shown && !head.time.is_empty()).then_some(&*head.time)
         });
-        (out.end(), encode_times(times))
+        Encoded {
+            owners: out.end(),
+            times: encode_times(times),
+        }
     }
 }
 
@@ -377,7 +384,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             Value::Array(list) => !list.is_empty(),
             // A text in the place of what was redacted whole.
             Value::String(_) if claim.own == 0 && claim.claimed_below => {
-                return self.all(place, inherited, claim.applied);
+                return Some(self.all(place, inherited, claim.applied));
             }
             _ => false,
         };
@@ -390,7 +397,7 @@ impl<'c, 'a> Walk<'c, 'a> {
             return Some(self.leaf(inherited, false));
         }
         if depth >= DEEPEST {
-            return self.all(place, inherited, claim.applied);
+            return Some(self.all(place, inherited, claim.applied));
         }
         let start = self.out.len();
         let itself = (is_element && claim.own != 0).then(|| self.mark(claim.own, claim.applied));
@@ -477,10 +484,10 @@ impl<'c, 'a> Walk<'c, 'a> {
         mark
     }
 
-    fn all(&mut self, place: Place, inherited: u128, applied: bool) -> Option<usize> {
+    fn all(&mut self, place: Place, inherited: u128, applied: bool) -> usize {
         let below = self.places.all_below(self.claims, place);
         let bits = if below == 0 { inherited } else { below };
-        Some(self.leaf(bits, applied))
+        self.leaf(bits, applied)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::canonical;
 use crate::filter::{Autoscaled, Context, DigestKey, TypeRules, Verdict, scale_target};
 use crate::mirror::BlobId;
 use crate::object::{ApiType, ObjectKey, ParseError, RawObject};
+use crate::owners::Encoded;
 use crate::sops::Recipients;
 
 use super::stage::{Content, Plaintext, SidecarFile, Staged};
@@ -87,7 +88,7 @@ impl Pipeline {
             managed_fields: object.managed_fields,
             replicas,
             scales,
-            sidecar: owned.map(|(owners, times)| SidecarFile { owners, times }),
+            sidecar: owned.map(|Encoded { owners, times }| SidecarFile { owners, times }),
         })
     }
 

@@ -154,8 +154,11 @@ impl<'p> Bed<'p> {
                 fields.remove(last);
             }
         }
+        let owned = object["metadata"]["managedFields"].clone();
         strip(&name, &mut object, &[]);
         strip_injected(&mut object);
+        object["metadata"]["managedFields"] = owned;
+        strip_bundles(&mut object);
         Ok(object)
     }
 
@@ -300,6 +303,61 @@ fn strip_injected(object: &mut Value) {
     });
     if injected && object["webhooks"].is_array() {
         remove(object, &["webhooks", "*", "clientConfig", "caBundle"]);
+    }
+}
+
+/// A certificate that came to a webhook from somebody who wrote no address beside it, and is no
+/// person. Takes `managedFields` away, too.
+fn strip_bundles(object: &mut Value) {
+    let metadata = object["metadata"].as_object_mut();
+    let entries = metadata.and_then(|metadata| metadata.remove("managedFields"));
+    let entries = entries.unwrap_or_default();
+    let wrote = |fields: &[String]| {
+        let of_entry = |entry: &Value| {
+            let at = fields
+                .iter()
+                .fold(&entry["fieldsV1"], |at, field| &at[field]);
+            let manager = entry["manager"].as_str().unwrap_or_default();
+            let known = manager.starts_with("kubectl") || at.get("f:service").is_some();
+            at.get("f:caBundle").is_some() && known
+        };
+        entries
+            .as_array()
+            .is_some_and(|entries| entries.iter().any(of_entry))
+    };
+    let field = |name: &str| format!("f:{name}");
+    let conversion = ["spec", "conversion", "webhook", "clientConfig"];
+    let mut places = vec![
+        ("/spec".to_owned(), vec![field("spec")]),
+        (
+            format!("/{}", conversion.join("/")),
+            conversion.map(field).into(),
+        ),
+    ];
+    for (at, webhook) in object["webhooks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        let key = format!("k:{}", json!({"name": webhook["name"]}));
+        let fields = vec![field("webhooks"), key, field("clientConfig")];
+        places.push((format!("/webhooks/{at}/clientConfig"), fields));
+    }
+    let group = object["apiVersion"].as_str().unwrap_or_default();
+    let groups = [
+        "admissionregistration.k8s.io/",
+        "apiextensions.k8s.io/",
+        "apiregistration.k8s.io/",
+    ];
+    if !groups.iter().any(|one| group.starts_with(one)) {
+        return;
+    }
+    for (place, fields) in places {
+        let config = object.pointer_mut(&place).and_then(Value::as_object_mut);
+        if let Some(config) = config.filter(|_| !wrote(&fields)) {
+            config.remove("caBundle");
+        }
     }
 }
 

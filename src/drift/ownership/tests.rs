@@ -479,6 +479,17 @@ fn known_places_are_no_finding_unless_a_person_wrote_them() {
         verdict(claim, r#"metadata.finalizers[="x/y"]"#, &unowned),
         "Added"
     );
+}
+
+#[test]
+fn secrets_of_a_service_account_are_known_by_their_names() {
+    let unowned = shape(&[], false);
+    let verdict = |facts, path: &str, shape: &Shape| {
+        let difference = difference(Relation::LiveOnly, path);
+        let judgement = judge_in(facts, &difference, shape, &Deployers::default());
+        let class = judgement.class;
+        class.map_or(String::new(), |class| format!("{class:?}"))
+    };
     let account = ObjectFacts {
         group: Some(""),
         kind: Some("ServiceAccount"),
