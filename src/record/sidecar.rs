@@ -119,8 +119,9 @@ impl SidecarStage {
 
     /// Stages what the sidecar shall hold of an object whose file was just staged, or is in HEAD.
     ///
-    /// `file` is with the id of its owners. `as_in_head`: HEAD's file is the object's. `file_changed`: it is another one than the last
-    /// that was seen. Returns whether it now waits by itself, which it did not before.
+    /// `file` comes with the id of its owners. `as_in_head`: HEAD's file is the object's.
+    /// `file_changed`: it is another one than the last that was seen. Returns whether it now waits by
+    /// itself, which it did not before.
     pub(super) fn put(
         &mut self,
         index: &SidecarIndex,
