@@ -270,6 +270,16 @@ fn more_writers_than_a_server_keeps_are_nobodys_place_but_not_unowned() {
 }
 
 #[test]
+fn who_has_an_element_alone_has_nothing_in_it() {
+    let live = json!({"apiVersion": "apps/v1", "env": [{"name": "A", "value": "1"}]});
+    let fields = json!({"f:env": {"k:{\"name\":\"A\"}": {".": {}}}});
+    let entries = json!([entry("m", "Apply", fields)]);
+    let (shape, _) = Shape::of(Some(&raw(&entries)), None, &live, &live, vec![]);
+    let owners = ["env/0", "env/0/value"].map(|path| who(&shape, path));
+    assert_eq!(owners, ["m", ""]);
+}
+
+#[test]
 fn entries_that_name_more_than_memory_holds_are_given_up() {
     let same: Vec<Value> = vec![json!({"name": "a"}); 20_000];
     let live = json!({"apiVersion": "v1", "env": same, "x": 1});
