@@ -95,6 +95,7 @@ impl Rig {
                 recipients: None,
                 rules: Arc::new(Rules::core()),
                 digest_key: Arc::new(key),
+                owners: true,
                 namespaces: Vec::new(),
                 reflector: ReflectorOptions {
                     list_mode: self.mode,

@@ -99,6 +99,7 @@ pub(super) async fn run(args: &DemoArgs, output: &Output) -> Result<Exit, Failur
             rules,
             recipients: None,
             digest_key: Arc::new(key),
+            owners: true,
             namespaces: Vec::new(),
             reflector: ReflectorOptions::default(),
             cursor: std::collections::HashMap::new(),

@@ -24,6 +24,7 @@ pub struct Pipeline {
     digest_key: Arc<DigestKey>,
     /// The names of those for whom files are encrypted, as they go into their digests.
     recipients: Option<Arc<str>>,
+    owners: bool,
 }
 
 impl Pipeline {
@@ -34,6 +35,7 @@ impl Pipeline {
             rules,
             digest_key,
             recipients: None,
+            owners: true,
         }
     }
 
@@ -41,6 +43,13 @@ impl Pipeline {
     #[must_use]
     pub fn sealing_for(mut self, recipients: Option<&Recipients>) -> Self {
         self.recipients = recipients.map(|recipients| recipients.names().join(" ").into());
+        self
+    }
+
+    /// Leaves out what the sidecar holds of each object, or does not.
+    #[must_use]
+    pub fn with_owners(mut self, owners: bool) -> Self {
+        self.owners = owners;
         self
     }
 
@@ -62,9 +71,12 @@ impl Pipeline {
         let scales = scale_target(&key, &object.value);
         let replicas = object.value.pointer("/spec/replicas");
         let replicas = replicas.and_then(Value::as_i64);
-        let (verdict, owned) = self
-            .rules
-            .apply_with_encoded_owners(&mut object, &key, &known);
+        let (verdict, owned) = if self.owners {
+            self.rules
+                .apply_with_encoded_owners(&mut object, &key, &known)
+        } else {
+            (self.rules.apply(&mut object, &key, &known), None)
+        };
         let content = match verdict {
             Verdict::Drop { rule } => Content::LeftOut {
                 rule: rule.as_str().into(),
@@ -123,6 +135,10 @@ mod tests {
     use crate::owners::Shape;
 
     fn stage(object: &Value) -> Staged {
+        stage_with(object, true)
+    }
+
+    fn stage_with(object: &Value, owners: bool) -> Staged {
         let api_type = Arc::new(ApiType {
             group: "".into(),
             version: "v1".into(),
@@ -135,7 +151,7 @@ mod tests {
         };
         let key = Arc::new(DigestKey::from_bytes(b"a key of a test, long enough").unwrap());
         let raw = RawObject::parse(object.to_string().as_bytes(), &api_type).unwrap();
-        let pipeline = Pipeline::new(api_type, Arc::from(rules), key);
+        let pipeline = Pipeline::new(api_type, Arc::from(rules), key).with_owners(owners);
         pipeline.stage(raw, &Autoscaled::default()).unwrap()
     }
 
@@ -174,5 +190,11 @@ mod tests {
         assert_eq!((other.writers.len(), other.in_last_applied), (0, false));
         assert_eq!(shape.masks.len(), 2, "{:?}", shape.masks);
         assert!(staged.managed_fields.is_some(), "messages need them");
+        let alone = stage_with(&secret(applied), false);
+        assert!(alone.sidecar.is_none() && alone.managed_fields.is_some());
+        let Content::File { blob_id, .. } = alone.content else {
+            panic!("a file")
+        };
+        assert_eq!(blob_id, BlobId::of(bytes), "the file is the same");
     }
 }

@@ -28,6 +28,8 @@ pub struct ReadPlan {
     pub recipients: Option<Arc<Recipients>>,
     /// The key of the digests.
     pub digest_key: Arc<DigestKey>,
+    /// Whether the sidecar is told whose the fields of each object are. A dry run shows files alone.
+    pub owners: bool,
     /// These namespaces alone; the whole cluster where it is empty.
     pub namespaces: Vec<String>,
     /// How the reflectors read.
@@ -301,7 +303,8 @@ impl Supervisor {
         let task = FeedTask {
             id: *id,
             pipeline: Pipeline::new(api_type.clone(), rules, self.plan.digest_key.clone())
-                .sealing_for(self.plan.recipients.as_deref()),
+                .sealing_for(self.plan.recipients.as_deref())
+                .with_owners(self.plan.owners),
             sender: self.sender.clone(),
             memory: self.memory.clone(),
             rediscover: self.rediscover.clone(),

@@ -80,9 +80,13 @@ fn main() -> ExitCode {
 /// Returns whether all limits are kept, or need not be.
 fn run(args: &[String]) -> Result<bool> {
     if let [first, rest @ ..] = args
-        && first == memory::SERVE
+        && let Some(role) = match first.as_str() {
+            memory::SERVE => Some(memory::serve as fn(&[String]) -> Result<()>),
+            owners::RECORD => Some(owners::record_once as _),
+            _ => None,
+        }
     {
-        return memory::serve(rest).map(|()| true);
+        return role(rest).map(|()| true);
     }
     let mut report_only = false;
     let mut wanted = Vec::new();

@@ -1,321 +1,186 @@
-//! What the sidecar adds to the CPU of a first sync: the same objects read, filtered, staged and
-//! committed with it and without it, on one thread.
+//! What the sidecar adds to the CPU of a first sync of a real API server: the same recorder with it
+//! and without it, each in a process of its own, whose CPU the kernel counts.
 //!
-//! The objects are a real API server's, with the `managedFields` that it wrote: published manifests
-//! applied by client, by server and by `create` in turn, and generated workloads by both. Each is
-//! there a few times under other names and times, as in a cluster where teams run the same things.
+//! The objects are published manifests, applied by client, by server and by `create` in turn, and
+//! generated ones, of which every other one is as `kubectl apply` makes it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::{Value, json};
-use strandline::canonical;
-use strandline::cluster::WatchEvent;
-use strandline::filter::{Autoscaled, Context, DigestKey, Rules, TypePlan, TypeRules, Verdict};
-use strandline::mirror::{BlobId, Commit, Mirror, SidecarBlobs, SidecarChanges, Store as _};
-use strandline::object::ApiType;
-use strandline::record::{Content, Pipeline};
-use strandline::simulator::load::Load;
-use strandline::simulator::{Simulator, SimulatorOptions};
+use serde_json::Value;
+use strandline::cluster::{Cluster, ConnectOptions, ReflectorOptions};
+use strandline::filter::{DigestKey, Rules};
+use strandline::mirror::Heads;
+use strandline::record::{
+    Facts, Identity, Metrics, ReadPlan, RecorderOptions, Recording, Until, WindowOptions, record,
+};
+use tokio::sync::{mpsc, watch};
 
 use crate::support::acid::{Acid, How};
-use crate::support::plane::{ControlPlane, Options};
+use crate::support::plane::{ADMIN, ControlPlane, Options};
+use crate::support::program::Program;
 use crate::support::{Context as _, Failure, Result, Unavailable};
-use crate::sync::as_asked;
+use crate::sync::{OBJECTS, client, fill};
 use crate::{Report, folder, median, open_mirror, runtime, subfolder};
 
-/// Generated objects that are applied in either way, over the load's types that a real server takes.
-const GENERATED: usize = 120;
-const TYPES: usize = 6;
-/// How often each object is there.
-const COPIES: usize = 5;
+/// The argument by which this program is its own recorder: `record KUBECONFIG FOLDER with|without`
+/// prints what it took.
+pub(crate) const RECORD: &str = "record";
+
 const WARM_UP: usize = 1;
-const PAIRS: usize = 7;
+const PAIRS: usize = 9;
 /// With the sidecar beside without it.
 const MOST: f64 = 1.15;
-
-/// A line of a watch, and what the recorder keeps for its type.
-struct Event {
-    line: Vec<u8>,
-    api_type: Arc<ApiType>,
-    rules: Arc<TypeRules>,
-    pipeline: Pipeline,
-}
-
-/// Nanoseconds of CPU.
-#[derive(Clone, Copy)]
-struct Cost {
-    /// From the line to the ids of its blobs.
-    pipeline: u64,
-    /// Packing and committing.
-    mirror: u64,
-}
+/// Of the kernel's accounts, on every Linux that Rust knows:
+/// <https://man7.org/linux/man-pages/man7/time.7.html> (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
 
 pub(crate) fn run(report: &mut Report) -> Result<(), Unavailable> {
-    let key = DigestKey::from_bytes(b"a key that only a benchmark uses").context("a key")?;
-    let key = Arc::new(key);
-    let events = events(&key)?;
+    let acid = Acid::open()?;
+    let plane = ControlPlane::start(&Options::default())?;
+    acid.apply(&plane, How::Mixed)?;
+    let kubeconfig = plane.kubeconfig(ADMIN)?;
+    runtime()?.block_on(async { fill(&client(&kubeconfig).await?, &adorn).await })?;
     let folder = folder()?;
     let mut number = 0;
-    let mut sync = |with: bool| {
+    let mut sync = |with: &str| {
         number += 1;
         let home = subfolder(folder.path(), &number.to_string())?;
-        let mirror = open_mirror(&home.join("mirror.git"))?;
-        let cost = first_sync(&events, &key, mirror, with)?;
+        let cost = recorder(&kubeconfig, &home, with)?;
         std::fs::remove_dir_all(&home).context(home.display())?;
         Ok::<_, Failure>(cost)
     };
     for _ in 0..WARM_UP {
-        sync(false)?;
-        sync(true)?;
+        sync("without")?;
+        sync("with")?;
     }
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    let mut ratios = Vec::new();
+    let (mut bare, mut whole, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..PAIRS {
-        // Whoever comes second finds the other's heap, so they take turns.
-        let (bare, whole) = if pair % 2 == 0 {
-            let bare = sync(false)?;
-            (bare, sync(true)?)
+        // In turns, as the server's caches and the machine's clock change.
+        let (without, with) = if pair % 2 == 0 {
+            let without = sync("without")?;
+            (without, sync("with")?)
         } else {
-            let whole = sync(true)?;
-            (sync(false)?, whole)
+            let with = sync("with")?;
+            (sync("without")?, with)
         };
-        let total = |cost: Cost| (cost.pipeline + cost.mirror) as f64;
-        ratios.push(total(whole) / total(bare));
-        without.push(bare);
-        with.push(whole);
+        ratios.push(with / without);
+        bare.push(without);
+        whole.push(with);
     }
     let ratio = median(&mut ratios);
-    let each = |costs: &[Cost], part: fn(&Cost) -> u64| {
-        let mut times: Vec<u64> = costs.iter().map(part).collect();
-        median(&mut times) as f64 / events.len() as f64 / 1e3
-    };
-    let parts = |costs: &[Cost]| (each(costs, |c| c.pipeline), each(costs, |c| c.mirror));
-    let ((pipeline, mirror), (pipeline_with, mirror_with)) = (parts(&without), parts(&with));
     report.figure(
         ratio <= MOST,
         &format!(
-            "owners: {ratio:.3} of the CPU with the sidecar (at most {MOST}) in a first sync of {} objects: {:.1} µs each beside {:.1} µs; pipeline {pipeline_with:.1} beside {pipeline:.1}, mirror {mirror_with:.1} beside {mirror:.1}",
-            events.len(),
-            pipeline_with + mirror_with,
-            pipeline + mirror,
+            "owners: {ratio:.3} of the CPU with the sidecar (at most {MOST}) in a first sync of {OBJECTS} generated objects and {} published ones: {:.1} µs each beside {:.1} µs",
+            acid.objects().count(),
+            median(&mut whole),
+            median(&mut bare),
         ),
     );
     Ok(())
 }
 
-/// Nanoseconds that this thread was on a CPU:
-/// <https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat>.
-fn cpu() -> Result<u64> {
-    // A thread that gives way has its account brought up to date.
-    std::thread::yield_now();
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").context("schedstat")?;
-    let first = text.split_whitespace().next().unwrap_or_default();
-    first.parse().context("schedstat")
+/// Makes every other object as `kubectl apply` does.
+fn adorn(index: usize, object: &mut Value) -> &'static str {
+    if index.is_multiple_of(2) {
+        return "?fieldManager=kubectl-create";
+    }
+    let applied = format!("{object}\n");
+    let annotations = &mut object["metadata"]["annotations"];
+    annotations[strandline::owners::LAST_APPLIED] = applied.into();
+    "?fieldManager=kubectl-client-side-apply"
 }
 
-fn first_sync(
-    events: &[Event],
-    key: &Arc<DigestKey>,
-    mut mirror: Mirror,
-    with: bool,
-) -> Result<Cost> {
-    let nobody = Autoscaled::default();
-    let context = Context {
-        digest_key: key,
-        autoscaled: &nobody,
+/// Microseconds of CPU for each object that it recorded.
+fn recorder(kubeconfig: &Path, home: &Path, with: &str) -> Result<f64> {
+    let program = std::env::current_exe().context("this program's own path")?;
+    let ended = Program::new(program)
+        .arg(RECORD)
+        .arg(kubeconfig)
+        .arg(home)
+        .arg(with)
+        .run()?
+        .expect_code(0)?;
+    ended.stdout.trim().parse().context("a recorder's answer")
+}
+
+/// The recorder's process.
+pub(crate) fn record_once(args: &[String]) -> Result<()> {
+    let [kubeconfig, home, with] = args else {
+        return Err(Failure::new("record takes KUBECONFIG FOLDER with|without"));
     };
-    let (mut changes, mut sidecar) = (Vec::new(), Vec::new());
-    let mut cost = Cost {
-        pipeline: 0,
-        mirror: 0,
+    let files = runtime()?.block_on(synced(kubeconfig, Path::new(home), with == "with"))?;
+    let cpu = cpu()?;
+    if files < OBJECTS {
+        return Err(Failure::new(format_args!("it recorded {files} files")));
+    }
+    println!("{}", cpu * 1e6 / files as f64);
+    Ok(())
+}
+
+async fn synced(kubeconfig: &str, home: &Path, owners: bool) -> Result<usize> {
+    let options = ConnectOptions {
+        kubeconfig: Some(kubeconfig.into()),
+        ..ConnectOptions::default()
     };
-    // As the recorder does: files wait, and go into the pack some at a time.
-    for some in events.chunks(500) {
-        let mut blobs = Vec::new();
-        let start = cpu()?;
-        for event in some {
-            let mut read = WatchEvent::read(&event.line, &event.api_type).context("an event")?;
-            if !with {
-                let object_key = read.object.key(&event.api_type).context("an object")?;
-                let path = object_key.path();
-                let verdict = event.rules.apply(&mut read.object, &object_key, &context);
-                if let Verdict::Keep { .. } = verdict {
-                    let mut bytes = Vec::with_capacity(2 << 10);
-                    canonical::emit(&read.object.value, &mut bytes);
-                    let id = BlobId::of(&bytes);
-                    blobs.push((id, bytes));
-                    changes.push((path, Some(id)));
-                }
-                continue;
-            }
-            let staged = event.pipeline.stage(read.object, &nobody);
-            let staged = staged.context("an object")?;
-            let (Content::File { blob_id, bytes, .. }, Some(file)) =
-                (staged.content, staged.sidecar)
-            else {
-                continue;
-            };
-            blobs.push((blob_id, bytes));
-            changes.push((staged.path.to_string(), Some(blob_id)));
-            let owners = BlobId::of(&file.owners);
-            let times = (!file.times.is_empty()).then(|| BlobId::of(&file.times));
-            blobs.push((owners, file.owners));
-            blobs.extend(times.map(|id| (id, file.times)));
-            sidecar.push((staged.path, Some(SidecarBlobs { owners, times })));
-        }
-        let read = cpu()?;
-        cost.pipeline += read - start;
-        for (id, bytes) in blobs {
-            mirror.stage_blob(id, &bytes).context("a blob")?;
-        }
-        cost.mirror += cpu()? - read;
-    }
-    if changes.is_empty() {
-        return Err(Failure::new("nothing was recorded"));
-    }
-    let start = cpu()?;
-    let commit = Commit {
-        changes,
-        sidecar: with.then(|| SidecarChanges {
-            objects: sidecar,
-            ..SidecarChanges::default()
-        }),
-        ..Commit::default()
+    let cluster = Cluster::connect(&options).await.context("the cluster")?;
+    let key = DigestKey::from_bytes(b"a key that only a benchmark uses").context("a key")?;
+    let recording = Recording {
+        identity: Identity {
+            cluster_id: "bench".to_owned(),
+            key_fingerprint: key.fingerprint(),
+            digested: false,
+        },
+        plan: ReadPlan {
+            rules: Arc::new(Rules::core()),
+            recipients: None,
+            digest_key: Arc::new(key),
+            owners,
+            namespaces: Vec::new(),
+            reflector: ReflectorOptions::default(),
+            cursor: HashMap::new(),
+            cursor_valid_for: String::new(),
+            seed: 1,
+        },
+        options: RecorderOptions {
+            window: WindowOptions::default(),
+            sync_timeout: Duration::from_secs(60),
+            damping: true,
+        },
+        cluster_name: "bench".to_owned(),
+        clock: || 1_700_000_000,
+        until: Until::Synced,
+        dry_run: false,
+        maintain: None,
+        metrics: Metrics::default(),
+        facts: watch::channel(Facts::default()).1,
     };
-    mirror.commit(&commit).context("a commit")?;
-    cost.mirror += cpu()? - start;
-    Ok(cost)
+    let (_stop, stopped) = watch::channel(false);
+    let (reports, mut inbox) = mpsc::channel(64);
+    tokio::spawn(async move { while inbox.recv().await.is_some() {} });
+    let (heads, _) = watch::channel(Heads::default());
+    let mirror = open_mirror(&home.join("mirror.git"))?;
+    let summary = record(cluster, mirror, recording, reports, heads, stopped).await;
+    Ok(summary.context("record")?.files)
 }
 
-fn events(key: &Arc<DigestKey>) -> Result<Vec<Event>, Unavailable> {
-    let acid = Acid::open()?;
-    let plane = ControlPlane::start(&Options {
-        controller_manager: true,
-        ..Options::default()
-    })?;
-    acid.apply(&plane, How::Mixed)?;
-    generate(&plane)?;
-    let mut objects = Vec::new();
-    for (list, api_type) in types(&plane)? {
-        let Some(items) = plane.raw(&list)?.get_mut("items").map(Value::take) else {
-            continue;
-        };
-        let items = items.as_array().cloned().unwrap_or_default();
-        objects.extend(items.into_iter().map(|item| (api_type.clone(), item)));
-    }
-    drop(plane);
-    // A busy cluster has no two neighbours alike.
-    fastrand::Rng::with_seed(1).shuffle(&mut objects);
-    Ok(copies(&objects, key))
-}
-
-/// Generated workloads, half of them by a client's apply.
-fn generate(plane: &ControlPlane) -> Result<()> {
-    let load = Load {
-        objects: 2 * GENERATED,
-        types: TYPES,
+/// Seconds of CPU that this process took, in and out of the kernel:
+/// <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>.
+fn cpu() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").context("/proc/self/stat")?;
+    // The program's name, in brackets, may have spaces.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks: Vec<f64> = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse().ok())
+        .collect();
+    let [user, system] = ticks[..] else {
+        return Err(Failure::new("/proc/self/stat tells no times"));
     };
-    let runtime = runtime()?;
-    let simulator = runtime
-        .block_on(Simulator::start(SimulatorOptions::default()))
-        .context("the simulator")?;
-    load.fill(&simulator).context("the load")?;
-    let mut namespaces = BTreeSet::new();
-    let mut lists = [Vec::new(), Vec::new()];
-    for index in 0..2 * GENERATED {
-        let key = load.key(&simulator, index).context("a key")?;
-        let object = simulator.get(&key);
-        let object = object.ok_or_else(|| Failure::new("the load lacks an object"))?;
-        namespaces.extend(object["metadata"]["namespace"].as_str().map(str::to_owned));
-        lists[index / GENERATED].push(as_asked(object));
-    }
-    let list = |items: Value| json!({"apiVersion": "v1", "kind": "List", "items": items});
-    let namespaces = namespaces
-        .iter()
-        .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-    plane.apply(&list(namespaces.collect()))?;
-    let [by_server, by_client] = lists;
-    plane.apply(&list(by_server.into()))?;
-    let manifest = list(by_client.into()).to_string();
-    let kubectl = plane.kubectl_as(crate::support::plane::ADMIN)?;
-    let kubectl = kubectl.args(["apply", "-f", "-"]).stdin(manifest);
-    kubectl.run()?.success().map(drop)
-}
-
-/// Every type that can be listed, by the path of its list.
-fn types(plane: &ControlPlane) -> Result<Vec<(String, Arc<ApiType>)>> {
-    let mut versions = vec![("/api/v1".to_owned(), "v1".to_owned())];
-    for group in plane.raw("/apis")?["groups"]
-        .as_array()
-        .into_iter()
-        .flatten()
-    {
-        if let Some(version) = group["preferredVersion"]["groupVersion"].as_str() {
-            versions.push((format!("/apis/{version}"), version.to_owned()));
-        }
-    }
-    let mut types = Vec::new();
-    for (path, version) in versions {
-        // An API service without a backend is listed too.
-        let Ok(resources) = plane.raw(&path) else {
-            continue;
-        };
-        let (group, version) = version.split_once('/').unwrap_or(("", &version));
-        for resource in resources["resources"].as_array().into_iter().flatten() {
-            let name = resource["name"].as_str().unwrap_or_default();
-            let verbs = resource["verbs"].as_array();
-            if name.contains('/') || !verbs.is_some_and(|verbs| verbs.contains(&json!("watch"))) {
-                continue;
-            }
-            let api_type = ApiType {
-                group: group.into(),
-                version: version.into(),
-                resource: name.into(),
-                kind: resource["kind"].as_str().unwrap_or_default().into(),
-                namespaced: resource["namespaced"] == true,
-            };
-            types.push((format!("{path}/{name}"), Arc::new(api_type)));
-        }
-    }
-    Ok(types)
-}
-
-fn copies(objects: &[(Arc<ApiType>, Value)], key: &Arc<DigestKey>) -> Vec<Event> {
-    let rules = Rules::core();
-    let mut known: BTreeMap<Arc<ApiType>, (Arc<TypeRules>, Pipeline)> = BTreeMap::new();
-    let mut events = Vec::new();
-    for copy in 0..COPIES {
-        for (api_type, object) in objects {
-            if !known.contains_key(api_type) {
-                let TypePlan::Watched(of_type) = rules.plan(api_type) else {
-                    continue;
-                };
-                let of_type: Arc<TypeRules> = Arc::from(of_type);
-                let pipeline = Pipeline::new(api_type.clone(), of_type.clone(), key.clone());
-                known.insert(api_type.clone(), (of_type, pipeline));
-            }
-            let (rules, pipeline) = &known[api_type];
-            let mut object = object.clone();
-            let metadata = &mut object["metadata"];
-            let name = format!("{}-{copy}", metadata["name"].as_str().unwrap_or_default());
-            metadata["name"] = name.into();
-            let entries = metadata["managedFields"].as_array_mut();
-            for (at, entry) in entries.into_iter().flatten().enumerate() {
-                if entry.get("time").is_some() {
-                    let minute = (events.len() / 60) % 60;
-                    let second = (events.len() + at) % 60;
-                    entry["time"] = format!("2026-01-0{copy}T01:{minute:02}:{second:02}Z").into();
-                }
-            }
-            let line = json!({"type": "ADDED", "object": object}).to_string();
-            events.push(Event {
-                line: line.into_bytes(),
-                api_type: api_type.clone(),
-                rules: rules.clone(),
-                pipeline: pipeline.clone(),
-            });
-        }
-    }
-    events
+    Ok((user + system) / TICKS_PER_SECOND)
 }

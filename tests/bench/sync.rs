@@ -21,7 +21,7 @@ use crate::support::program::Program;
 use crate::support::{Context as _, Failure, Result, Unavailable};
 use crate::{Report, folder, median, recorded, runtime, subfolder, timed};
 
-const OBJECTS: usize = 10_000;
+pub(crate) const OBJECTS: usize = 10_000;
 /// The load's built-in types but for the last, whose objects a real server refuses.
 const TYPES: usize = 6;
 const PAGE: usize = 500;
@@ -38,7 +38,7 @@ pub(crate) fn run(report: &mut Report) -> Result<(), Unavailable> {
     let runtime = runtime()?;
     let (client, resources) = runtime.block_on(async {
         let client = client(&kubeconfig).await?;
-        let resources = fill(&client).await?;
+        let resources = fill(&client, &|_, _| "").await?;
         Ok::<_, Failure>((client, resources))
     })?;
     let read = || {
@@ -100,7 +100,7 @@ fn snapshot(home: &Path, kubeconfig: &Path, mode: Option<&str>) -> Result<Durati
     Ok(ended.took)
 }
 
-async fn client(kubeconfig: &Path) -> Result<kube::Client> {
+pub(crate) async fn client(kubeconfig: &Path) -> Result<kube::Client> {
     let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).context("the kubeconfig")?;
     let config = kube::Config::from_custom_kubeconfig(
         kubeconfig,
@@ -111,8 +111,12 @@ async fn client(kubeconfig: &Path) -> Result<kube::Client> {
     kube::Client::try_from(config).context("a client")
 }
 
-/// Writes the generated objects; returns the paths of their lists.
-async fn fill(client: &kube::Client) -> Result<Vec<String>> {
+/// Writes the generated objects; returns the paths of their lists. Each is adorned before, which
+/// says the query to write it with.
+pub(crate) async fn fill(
+    client: &kube::Client,
+    adorn: &dyn Fn(usize, &mut Value) -> &'static str,
+) -> Result<Vec<String>> {
     let load = Load {
         objects: OBJECTS,
         types: TYPES,
@@ -121,20 +125,20 @@ async fn fill(client: &kube::Client) -> Result<Vec<String>> {
         .await
         .context("the simulator")?;
     load.fill(&simulator).context("the load")?;
-    let mut objects: BTreeMap<Arc<ApiType>, Vec<Value>> = BTreeMap::new();
+    let mut objects: BTreeMap<Arc<ApiType>, Vec<(Value, &str)>> = BTreeMap::new();
     for index in 0..OBJECTS {
         let key = load.key(&simulator, index).context("a key")?;
         let object = simulator.get(&key);
         let object = object.ok_or_else(|| Failure::new("the load lacks an object"))?;
-        objects
-            .entry(key.api_type)
-            .or_default()
-            .push(as_asked(object));
+        let mut object = as_asked(object);
+        let query = adorn(index, &mut object);
+        let of_type = objects.entry(key.api_type).or_default();
+        of_type.push((object, query));
     }
     let namespaces: std::collections::BTreeSet<String> = objects
         .values()
         .flatten()
-        .filter_map(|object| Some(object["metadata"]["namespace"].as_str()?.to_owned()))
+        .filter_map(|(object, _)| Some(object["metadata"]["namespace"].as_str()?.to_owned()))
         .collect();
     for name in namespaces {
         let namespace = json!({
@@ -151,9 +155,9 @@ async fn fill(client: &kube::Client) -> Result<Vec<String>> {
         };
         let root = format!("/{root}/{}", api_type.api_version());
         stream::iter(objects)
-            .map(|object| {
+            .map(|(object, query)| {
                 let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-                let path = format!("{root}/namespaces/{namespace}/{}", api_type.resource);
+                let path = format!("{root}/namespaces/{namespace}/{}{query}", api_type.resource);
                 create(client, path, object)
             })
             .buffer_unordered(WRITERS)
@@ -165,7 +169,7 @@ async fn fill(client: &kube::Client) -> Result<Vec<String>> {
 }
 
 /// An object without what the simulator added to it.
-pub(crate) fn as_asked(mut object: Value) -> Value {
+fn as_asked(mut object: Value) -> Value {
     let metadata = &object["metadata"];
     let metadata: Value = ["namespace", "name", "labels", "annotations"]
         .into_iter()

@@ -58,6 +58,7 @@ pub(super) async fn read(
             rules: ruling.rules.clone(),
             recipients: None,
             digest_key,
+            owners: true,
             namespaces: settings.namespaces.clone(),
             reflector: ReflectorOptions::default(),
             cursor: HashMap::new(),
