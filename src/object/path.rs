@@ -94,6 +94,13 @@ fn is_escaped(component: &str, extension: &str) -> bool {
     if component.is_empty() || component.len() + extension.len() > LONGEST_COMPONENT {
         return false;
     }
+    if !component.contains('%') {
+        // Nearly every name is its own escaped form.
+        return plain_or_escaped(component)
+            && !component.starts_with('.')
+            && !(component.ends_with('.') && extension.is_empty())
+            && !DEVICES.contains(&component.split('.').next().unwrap_or_default());
+    }
     if let Some((head, digest)) = component.split_once("%-") {
         return digest.len() == 64
             && digest
@@ -148,6 +155,17 @@ impl<'a> MirrorPath<'a> {
     /// Returns `None` for every path that our layout cannot have produced: such a file is foreign,
     /// and left alone.
     pub fn parse(path: &'a str) -> Option<Self> {
+        let parsed = Self::split(path)?;
+        let ours = parsed
+            .namespace
+            .is_none_or(|namespace| is_escaped(namespace, ""))
+            && is_escaped(parsed.directory, "")
+            && is_escaped(parsed.stem, EXTENSION);
+        ours.then_some(parsed)
+    }
+
+    /// Takes apart a path that was made from a key: its components are not looked into.
+    pub fn split(path: &'a str) -> Option<Self> {
         let mut parts = path.split('/');
         let parsed = match parts.next()? {
             CLUSTER => Self {
@@ -163,13 +181,7 @@ impl<'a> MirrorPath<'a> {
             _ => return None,
         };
         let stem = parsed.stem.strip_suffix(EXTENSION)?;
-        let ours = parts.next().is_none()
-            && parsed
-                .namespace
-                .is_none_or(|namespace| is_escaped(namespace, ""))
-            && is_escaped(parsed.directory, "")
-            && is_escaped(stem, EXTENSION);
-        ours.then_some(Self { stem, ..parsed })
+        parts.next().is_none().then_some(Self { stem, ..parsed })
     }
 
     /// The name that the file was made from; `None` where it was too long to be kept.

@@ -110,7 +110,7 @@ impl Recorder {
         let unseen: Vec<String> = self
             .stage
             .puts()
-            .filter(|path| !seen.contains(*path) && lies_in(path, &directory, namespace.as_deref()))
+            .filter(|path| lies_in(path, &directory, namespace.as_deref()) && !seen.contains(*path))
             .map(Into::into)
             .collect();
         for path in missing.iter().chain(&unseen) {
@@ -161,8 +161,9 @@ fn is_unknown(groups: &BTreeSet<Box<str>>, directory: &str) -> bool {
         .is_some_and(|(_, group)| groups.contains(group))
 }
 
+/// Whether the path, which was made from a key, lies there.
 fn lies_in(path: &str, directory: &str, namespace: Option<&str>) -> bool {
-    MirrorPath::parse(path).is_some_and(|parts| {
+    MirrorPath::split(path).is_some_and(|parts| {
         parts.directory == directory
             && namespace.is_none_or(|namespace| parts.namespace == Some(namespace))
     })

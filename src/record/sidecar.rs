@@ -18,6 +18,9 @@ pub(super) struct SidecarIndex(HashMap<BlobId, SidecarBlobs>);
 
 impl SidecarIndex {
     pub(super) fn get(&self, path: &str) -> Option<SidecarBlobs> {
+        if self.0.is_empty() {
+            return None;
+        }
         self.0.get(&BlobId::of(path.as_bytes())).copied()
     }
 
