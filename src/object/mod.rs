@@ -10,7 +10,9 @@ mod step;
 mod system;
 
 pub use key::{ApiType, ObjectKey};
-pub use path::{MirrorPath, PREFIX_RULES, Prefix, PrefixError, escape_component};
+pub use path::{
+    IN_NAMESPACES, MirrorPath, PREFIX_RULES, Prefix, PrefixError, escape_component, folder,
+};
 pub use raw::{ParseError, RawObject};
 pub use short_names::resource_of_short_name;
 pub use step::Step;

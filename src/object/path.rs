@@ -22,6 +22,8 @@ const LONGEST_COMPONENT: usize = 255;
 const EXTENSION: &str = ".yaml";
 const CLUSTER: &str = "cluster";
 const NAMESPACES: &str = "namespaces";
+/// What the paths of objects in namespaces begin with.
+pub const IN_NAMESPACES: &str = "namespaces/";
 
 /// Names that Windows keeps for devices, whatever their extension:
 /// <https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file>.
@@ -34,14 +36,16 @@ const DEVICES: [&str; 22] = [
 pub(super) fn object_path(api_type: &ApiType, namespace: Option<&str>, name: &str) -> String {
     let directory = api_type.directory();
     let file = escape_component(name, EXTENSION);
+    let namespace = namespace.map(|namespace| escape_component(namespace, ""));
+    folder(&directory, namespace.as_deref()) + &file
+}
+
+/// What the paths of one type's objects in a namespace begin with, of cluster-scoped ones without;
+/// both are escaped.
+pub fn folder(directory: &str, namespace: Option<&str>) -> String {
     match namespace {
-        Some(namespace) => {
-            format!(
-                "{NAMESPACES}/{}/{directory}/{file}",
-                escape_component(namespace, "")
-            )
-        }
-        None => format!("{CLUSTER}/{directory}/{file}"),
+        Some(namespace) => format!("{IN_NAMESPACES}{namespace}/{directory}/"),
+        None => format!("{CLUSTER}/{directory}/"),
     }
 }
 
@@ -155,17 +159,6 @@ impl<'a> MirrorPath<'a> {
     /// Returns `None` for every path that our layout cannot have produced: such a file is foreign,
     /// and left alone.
     pub fn parse(path: &'a str) -> Option<Self> {
-        let parsed = Self::split(path)?;
-        let ours = parsed
-            .namespace
-            .is_none_or(|namespace| is_escaped(namespace, ""))
-            && is_escaped(parsed.directory, "")
-            && is_escaped(parsed.stem, EXTENSION);
-        ours.then_some(parsed)
-    }
-
-    /// Takes apart a path that was made from a key: its components are not looked into.
-    pub fn split(path: &'a str) -> Option<Self> {
         let mut parts = path.split('/');
         let parsed = match parts.next()? {
             CLUSTER => Self {
@@ -181,7 +174,13 @@ impl<'a> MirrorPath<'a> {
             _ => return None,
         };
         let stem = parsed.stem.strip_suffix(EXTENSION)?;
-        parts.next().is_none().then_some(Self { stem, ..parsed })
+        let ours = parts.next().is_none()
+            && parsed
+                .namespace
+                .is_none_or(|namespace| is_escaped(namespace, ""))
+            && is_escaped(parsed.directory, "")
+            && is_escaped(stem, EXTENSION);
+        ours.then_some(Self { stem, ..parsed })
     }
 
     /// The name that the file was made from; `None` where it was too long to be kept.

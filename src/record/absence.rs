@@ -107,12 +107,8 @@ impl Recorder {
         state.status = Status::Live;
         let kind = state.feed.api_type.kind.clone();
         // Staged by an earlier event, gone by the time of the list: never in HEAD, but staged.
-        let unseen: Vec<String> = self
-            .stage
-            .puts()
-            .filter(|path| lies_in(path, &directory, namespace.as_deref()) && !seen.contains(*path))
-            .map(Into::into)
-            .collect();
+        let mut unseen = self.stage.puts(&directory, namespace.as_deref());
+        unseen.retain(|path| !seen.contains(path.as_str()));
         for path in missing.iter().chain(&unseen) {
             self.remove_path(now, path, &kind, Removal::NotListed);
         }
@@ -159,12 +155,4 @@ fn is_unknown(groups: &BTreeSet<Box<str>>, directory: &str) -> bool {
     directory
         .split_once('.')
         .is_some_and(|(_, group)| groups.contains(group))
-}
-
-/// Whether the path, which was made from a key, lies there.
-fn lies_in(path: &str, directory: &str, namespace: Option<&str>) -> bool {
-    MirrorPath::split(path).is_some_and(|parts| {
-        parts.directory == directory
-            && namespace.is_none_or(|namespace| parts.namespace == Some(namespace))
-    })
 }

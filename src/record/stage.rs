@@ -1,7 +1,8 @@
 //! Changes that wait for a commit. Pure: the last writer of a path wins, and what equals HEAD is
 //! no change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -9,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::filter::ScaleTarget;
 use crate::mirror::{BlobId, Index};
-use crate::object::ObjectKey;
+use crate::object::{IN_NAMESPACES, ObjectKey, folder};
 
 /// An object as it is to be written.
 #[derive(Debug)]
@@ -304,12 +305,40 @@ impl Stage {
         self.pending.contains_key(path)
     }
 
-    /// Paths that shall have a file, whose files are not in HEAD.
-    pub(crate) fn puts(&self) -> impl Iterator<Item = &str> {
-        self.pending
-            .iter()
-            .filter(|(_, pending)| matches!(pending.change.action, Action::Put { .. }))
-            .map(|(path, _)| &**path)
+    /// Paths of one type, in one namespace (escaped) or in all and none, that shall have a file,
+    /// whose files are not in HEAD.
+    pub(crate) fn puts(&self, directory: &str, namespace: Option<&str>) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(namespace) = namespace {
+            self.puts_below(&folder(directory, Some(namespace)), &mut found);
+            return found;
+        }
+        self.puts_below(&folder(directory, None), &mut found);
+        // A whole cluster's changes may wait, and are asked for once for each type: from namespace
+        // to namespace it is a few steps.
+        let mut from = IN_NAMESPACES.to_owned();
+        while let Some((path, _)) = self.from(&from).next()
+            && let Some(namespace) = path.strip_prefix(IN_NAMESPACES)
+        {
+            let namespace = namespace.split('/').next().unwrap_or_default();
+            self.puts_below(&folder(directory, Some(namespace)), &mut found);
+            // Behind everything in it: the character after a slash.
+            from = format!("{IN_NAMESPACES}{namespace}0");
+        }
+        found
+    }
+
+    fn puts_below(&self, prefix: &str, found: &mut Vec<String>) {
+        let below = self
+            .from(prefix)
+            .take_while(|(path, _)| path.starts_with(prefix));
+        let puts = below.filter(|(_, pending)| matches!(pending.change.action, Action::Put { .. }));
+        found.extend(puts.map(|(path, _)| path.to_string()));
+    }
+
+    fn from(&self, first: &str) -> btree_map::Range<'_, Arc<str>, Box<Pending>> {
+        let from = (Bound::Included(first), Bound::Unbounded);
+        self.pending.range::<str, _>(from)
     }
 
     fn drop_pending(&mut self, path: &str) -> Option<Box<Pending>> {
@@ -576,5 +605,56 @@ fn unspilled(action: &Action) -> usize {
             ..
         } => bytes.len(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::ApiType;
+
+    #[test]
+    fn the_puts_of_a_type_are_found_whatever_lies_between() {
+        let (mut stage, index) = (Stage::default(), Index::default());
+        let mut all = Vec::new();
+        // Around a slash in the order of bytes: '-' and '.' before it, '0' behind.
+        let namespaces = ["a", "a-b", "a.b", "a0", "a0b", "b", "z"];
+        let types = [("pods", ""), ("pods", "x"), ("podsets", ""), ("nodes", "")];
+        for (resource, group) in types {
+            for namespace in namespaces {
+                let key = ObjectKey {
+                    api_type: Arc::new(ApiType {
+                        group: group.into(),
+                        version: "v1".into(),
+                        resource: resource.into(),
+                        kind: "Kind".into(),
+                        namespaced: resource != "nodes",
+                    }),
+                    namespace: (resource != "nodes").then(|| namespace.into()),
+                    name: namespace.into(),
+                };
+                let path: Arc<str> = key.path().into();
+                let file = File {
+                    blob_id: BlobId::of(path.as_bytes()),
+                    bytes: Some(Vec::new()),
+                    managed_fields: None,
+                    damped: false,
+                };
+                stage.put(&index, key, &path, file);
+                all.push(path.to_string());
+            }
+        }
+        all.sort_unstable();
+        for directory in ["pods", "pods.x", "podsets", "nodes", "none"] {
+            for namespace in [None, Some("a"), Some("a.b"), Some("a0"), Some("y")] {
+                let lies = |path: &&String| {
+                    let parts = crate::object::MirrorPath::parse(path).unwrap();
+                    parts.directory == directory
+                        && (namespace.is_none() || parts.namespace == namespace)
+                };
+                let expected: Vec<String> = all.iter().filter(lies).cloned().collect();
+                assert_eq!(stage.puts(directory, namespace), expected, "{directory}");
+            }
+        }
     }
 }
