@@ -100,10 +100,12 @@ fn is_escaped(component: &str, extension: &str) -> bool {
     }
     if !component.contains('%') {
         // Nearly every name is its own escaped form.
+        let stem = component.split('.').next().unwrap_or_default();
+        let last_dot_stays = !component.ends_with('.') || !extension.is_empty();
         return plain_or_escaped(component)
             && !component.starts_with('.')
-            && !(component.ends_with('.') && extension.is_empty())
-            && !DEVICES.contains(&component.split('.').next().unwrap_or_default());
+            && last_dot_stays
+            && !DEVICES.contains(&stem);
     }
     if let Some((head, digest)) = component.split_once("%-") {
         return digest.len() == 64
