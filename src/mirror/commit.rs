@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use gix::objs::{Exists as _, FindExt as _};
 use gix::refs::FullName;
 use gix::refs::transaction::{PreviousValue, RefEdit};
@@ -16,7 +18,7 @@ use crate::object::MirrorPath;
 pub struct Commit {
     /// Path below the prefix → its new blob, staged before; `None` removes the file. Of two
     /// changes of one path the later counts.
-    pub changes: Vec<(String, Option<BlobId>)>,
+    pub changes: Vec<(Arc<str>, Option<BlobId>)>,
     /// Further files below the prefix, with their bytes: few and small.
     pub files: Vec<(String, Vec<u8>)>,
     /// The whole message.
@@ -109,7 +111,7 @@ impl Mirror {
             .collect::<Result<Vec<_>, _>>()?;
         let edits = self.edits(commit)?;
         let old = self.head.map(|head| head.tree_id);
-        let (tree_id, trees) = trees::apply(&self.repo.objects, old, &edits)?;
+        let (tree_id, trees) = trees::apply(&self.repo.objects, old, &edits, trees::as_it_is)?;
         drop(edits);
         let same = old.map_or_else(|| trees[&tree_id.0].is_empty(), |old| old == tree_id);
         if same {
@@ -256,18 +258,19 @@ impl Mirror {
     }
 
     /// The changes as paths from the root, sorted, each once, all checked.
-    fn edits(&self, commit: &Commit) -> Result<Vec<Edit>, MirrorError> {
+    fn edits<'a>(&self, commit: &'a Commit) -> Result<Vec<Edit<'a>>, MirrorError> {
         let prefix = &self.options.prefix;
         let mut edits = Vec::with_capacity(commit.changes.len() + commit.files.len());
         for (path, blob_id) in &commit.changes {
             // Nothing but our own layout is ever pruned.
             if MirrorPath::parse(path).is_none() {
-                return Err(MirrorError::BadPath { path: path.clone() });
+                let path = path.to_string();
+                return Err(MirrorError::BadPath { path });
             }
             if let Some(id) = *blob_id
                 && !self.is_staged(id)
             {
-                let path = path.clone();
+                let path = path.to_string();
                 return Err(MirrorError::NotStaged { path, id });
             }
             edits.push((prefix.join(path), *blob_id));
@@ -278,11 +281,7 @@ impl Mirror {
             }
             edits.push((prefix.join(path), Some(BlobId::of(bytes))));
         }
-        // Stable, and `dedup_by` keeps the first of a run: reversed, that is the last one.
-        edits.reverse();
-        edits.sort_by(|a, b| a.0.cmp(&b.0));
-        edits.dedup_by(|later, earlier| later.0 == earlier.0);
-        Ok(edits)
+        Ok(trees::sorted(edits))
     }
 
     pub(super) fn add_trees(&mut self, trees: NewTrees) -> Result<(), MirrorError> {

@@ -1,5 +1,6 @@
 //! Edits of trees: the old tree and a sorted list of changes in, the new trees out.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -9,7 +10,24 @@ use super::id::{ObjectKind, object_id};
 use super::{BlobId, MirrorError, TreeId};
 
 /// One change: a path from the root of the tree, and the blob that it gets.
-pub(super) type Edit = (String, Option<BlobId>);
+pub(super) type Edit<'a> = (Cow<'a, str>, Option<BlobId>);
+
+/// What the tree calls a file, by the last part of its path.
+pub(super) type Naming = fn(&str) -> Cow<'_, str>;
+
+/// As its path says.
+pub(super) fn as_it_is(name: &str) -> Cow<'_, str> {
+    Cow::Borrowed(name)
+}
+
+/// By path, each once; of two changes of one path the later counts.
+pub(super) fn sorted(mut edits: Vec<Edit<'_>>) -> Vec<Edit<'_>> {
+    // Stable, and `dedup_by` keeps the first of a run: reversed, that is the last one.
+    edits.reverse();
+    edits.sort_by(|a, b| a.0.cmp(&b.0));
+    edits.dedup_by(|later, earlier| later.0 == earlier.0);
+    edits
+}
 
 /// Trees that are new, by id.
 pub(super) type NewTrees = HashMap<[u8; 20], Vec<u8>>;
@@ -17,16 +35,18 @@ pub(super) type NewTrees = HashMap<[u8; 20], Vec<u8>>;
 /// Applies `edits` to the tree `old`; returns the new root with all trees on the way to it that
 /// are new.
 ///
-/// `edits` are sorted by path, each path once. Removing what is not there, or a directory, changes
-/// nothing. Directories that become empty go.
+/// `edits` are [`sorted`], and `naming` tells them apart as their paths do. Removing what is not
+/// there, or a directory, changes nothing. Directories that become empty go.
 pub(super) fn apply(
     objects: &gix::OdbHandle,
     old: Option<TreeId>,
-    edits: &[Edit],
+    edits: &[Edit<'_>],
+    naming: Naming,
 ) -> Result<(TreeId, NewTrees), MirrorError> {
     let mut editor = Editor {
         objects,
         trees: NewTrees::new(),
+        naming,
     };
     let root = match editor.tree(old, edits, 0)? {
         Some(root) => root,
@@ -47,6 +67,7 @@ pub(super) fn graft(
     let mut editor = Editor {
         objects,
         trees: std::mem::take(trees),
+        naming: as_it_is,
     };
     let grafted = match editor.graft(Some(root), path, sub)? {
         Some(root) => root,
@@ -74,12 +95,13 @@ pub(super) fn keep_reachable(trees: &mut NewTrees, root: TreeId) {
 struct Editor<'a> {
     objects: &'a gix::OdbHandle,
     trees: NewTrees,
+    naming: Naming,
 }
 
 /// One line of a tree.
 struct Line<'a> {
     mode: &'a [u8],
-    name: &'a [u8],
+    name: Cow<'a, [u8]>,
     id: [u8; 20],
 }
 
@@ -98,7 +120,7 @@ impl Editor<'_> {
     fn tree(
         &mut self,
         old: Option<TreeId>,
-        edits: &[Edit],
+        edits: &[Edit<'_>],
         skip: usize,
     ) -> Result<Option<TreeId>, MirrorError> {
         let mut buffer = Vec::new();
@@ -118,13 +140,21 @@ impl Editor<'_> {
             };
             let (group, after) = rest.split_at(group);
             rest = after;
-            let existing = find(&lines, name.as_bytes());
+            let name = if is_directory {
+                Cow::Borrowed(name.as_bytes())
+            } else {
+                match (self.naming)(name) {
+                    Cow::Borrowed(name) => Cow::Borrowed(name.as_bytes()),
+                    Cow::Owned(name) => Cow::Owned(name.into_bytes()),
+                }
+            };
+            let existing = find(&lines, &name);
             // What is foreign stays: it is neither replaced nor removed.
             let other_kind = existing.is_some_and(|at| lines[at].is_tree() != is_directory);
             if other_kind {
                 if let Some((path, _)) = group.iter().find(|(_, blob_id)| blob_id.is_some()) {
                     return Err(MirrorError::Occupied {
-                        path: path.clone(),
+                        path: path.to_string(),
                         by: path[..end].to_owned(),
                     });
                 }
@@ -148,11 +178,7 @@ impl Editor<'_> {
                 }
                 (None, Some(id)) => {
                     changed = true;
-                    let line = Line {
-                        mode,
-                        name: name.as_bytes(),
-                        id,
-                    };
+                    let line = Line { mode, name, id };
                     let at = lines.partition_point(|other| order(other, &line).is_lt());
                     lines.insert(at, line);
                 }
@@ -214,7 +240,7 @@ impl Editor<'_> {
             (None, Some(id)) => {
                 let line = Line {
                     mode: DIRECTORY,
-                    name: name.as_bytes(),
+                    name: name.as_bytes().into(),
                     id: id.0,
                 };
                 let at = lines.partition_point(|other| order(other, &line).is_lt());
@@ -233,7 +259,7 @@ impl Editor<'_> {
         &self,
         id: Option<TreeId>,
         buffer: &'b mut Vec<u8>,
-        edits: &[Edit],
+        edits: &[Edit<'_>],
         skip: usize,
     ) -> Result<Vec<Line<'b>>, MirrorError> {
         let Some(id) = id else {
@@ -254,11 +280,12 @@ impl Editor<'_> {
 }
 
 fn encode(lines: &[Line<'_>]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(lines.len() * 48);
+    let length = |line: &Line<'_>| line.mode.len() + 1 + line.name.len() + 1 + line.id.len();
+    let mut bytes = Vec::with_capacity(lines.iter().map(length).sum());
     for line in lines {
         bytes.extend_from_slice(line.mode);
         bytes.push(b' ');
-        bytes.extend_from_slice(line.name);
+        bytes.extend_from_slice(&line.name);
         bytes.push(0);
         bytes.extend_from_slice(&line.id);
     }
@@ -277,7 +304,7 @@ fn lines(mut bytes: &[u8]) -> Option<Vec<Line<'_>>> {
         let (id, rest) = rest.split_first_chunk::<20>()?;
         lines.push(Line {
             mode,
-            name,
+            name: name.into(),
             id: *id,
         });
         bytes = rest;
@@ -303,12 +330,12 @@ fn find(lines: &[Line<'_>], name: &[u8]) -> Option<usize> {
     for mode in [FILE, DIRECTORY] {
         let wanted = Line {
             mode,
-            name,
+            name: name.into(),
             id: [0; 20],
         };
         let found = lines.binary_search_by(|line| order(line, &wanted));
         if let Ok(at) = found
-            && lines[at].name == name
+            && *lines[at].name == *name
         {
             return Some(at);
         }

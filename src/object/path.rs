@@ -11,6 +11,8 @@
 //! limit of every common file system, keeps its beginning and the SHA-256 of the whole: `%-` and
 //! 64 hex digits, which no escaped name can hold.
 
+use std::borrow::Cow;
+
 use std::fmt::{self, Write as _};
 
 use sha2::{Digest, Sha256};
@@ -248,11 +250,11 @@ impl Prefix {
     }
 
     /// `path` below this prefix.
-    pub fn join(&self, path: &str) -> String {
+    pub fn join<'a>(&self, path: &'a str) -> Cow<'a, str> {
         if self.0.is_empty() {
-            path.to_owned()
+            path.into()
         } else {
-            format!("{}/{path}", self.0)
+            format!("{}/{path}", self.0).into()
         }
     }
 

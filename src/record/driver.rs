@@ -606,7 +606,8 @@ impl<S: Store + Send + 'static> Driver<S> {
                 self.facts_open = false;
                 warn!(
                     seconds = patience.as_secs(),
-                    "what the cluster serves could not be gathered: drift cannot be told from this                      commit alone"
+                    "what the cluster serves could not be gathered: drift cannot be told from this \
+                     commit alone"
                 );
             }
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::autoscale::Generation;
 use super::damping::Sample;
-use super::sidecar::SidecarChange;
-use super::stage::{Change, Staged};
+use super::sidecar::SidecarBatch;
+use super::stage::{Changes, Staged};
 use crate::cluster::{Cause, Scope};
 use crate::mirror::BlobId;
 use crate::object::{ApiType, ObjectKey};
@@ -76,7 +76,7 @@ pub(super) enum Input {
     /// The batch is durable.
     Committed,
     /// The batch could not be written; its changes come back.
-    CommitFailed(Vec<Change>),
+    CommitFailed(Changes),
     /// Close the batch, whatever its age.
     Flush,
 }
@@ -120,10 +120,10 @@ pub(super) struct Batch {
     /// The mirror was empty before it.
     pub initial: bool,
     /// The changes in the order of their paths.
-    pub changes: Vec<Change>,
+    pub changes: Changes,
     /// The changes of the sidecar in the order of their paths. With no change of a file they, and
     /// its facts, are a commit of the sidecar alone.
-    pub sidecar: Arc<Vec<SidecarChange>>,
+    pub sidecar: Arc<SidecarBatch>,
     /// Directories of which nothing is known, and why.
     pub unknown: BTreeMap<String, &'static str>,
     /// A keyed digest stands in some file of this run.

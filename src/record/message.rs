@@ -81,7 +81,7 @@ pub(crate) fn commit_message(
 fn subject(batch: &Batch, details: &BTreeMap<usize, Details>, cluster_name: &str) -> String {
     let changes = &batch.changes;
     if batch.initial {
-        let kinds: BTreeSet<_> = changes.iter().map(super::stage::Change::kind).collect();
+        let kinds: BTreeSet<_> = changes.iter().map(|change| change.kind()).collect();
         let (objects, types) = (count(changes.len(), "object"), count(kinds.len(), "type"));
         return format!(
             "{}: first sync, {objects} of {types}",
@@ -157,9 +157,9 @@ fn only_object(change: &Change, details: Option<&Details>) -> String {
 }
 
 /// A namespace or a CRD that went and took everything along.
-fn namespace_or_definition(changes: &[Change]) -> Option<String> {
+fn namespace_or_definition(changes: &[Box<Change>]) -> Option<String> {
     let removed = |change: &Change| matches!(change.action, Action::Remove(_));
-    if !changes.iter().all(removed) {
+    if !changes.iter().all(|change| removed(change)) {
         return None;
     }
     let (at, root) = changes.iter().enumerate().find(|(_, change)| {
@@ -178,7 +178,7 @@ fn namespace_or_definition(changes: &[Change]) -> Option<String> {
         _ => crate::object::MirrorPath::parse(&change.path)
             .is_some_and(|parts| parts.directory == root.name()),
     };
-    others().all(belongs).then(|| {
+    others().all(|change| belongs(change)).then(|| {
         format!(
             "delete {} {} with {}",
             root.kind(),
@@ -188,12 +188,12 @@ fn namespace_or_definition(changes: &[Change]) -> Option<String> {
     })
 }
 
-fn namespaces(changes: &[Change]) -> Vec<Option<&str>> {
+fn namespaces(changes: &[Box<Change>]) -> Vec<Option<&str>> {
     let set: BTreeSet<_> = changes.iter().map(|change| change.namespace()).collect();
     set.into_iter().collect()
 }
 
-fn tally(changes: &[Change]) -> Vec<(&'static str, usize)> {
+fn tally(changes: &[Box<Change>]) -> Vec<(&'static str, usize)> {
     let verbs = ["created", "changed", "recreated", "deleted"];
     verbs
         .into_iter()
@@ -235,7 +235,7 @@ fn reason(removal: &Removal) -> Option<String> {
     }
 }
 
-fn by_type(text: &mut String, changes: &[Change]) {
+fn by_type(text: &mut String, changes: &[Box<Change>]) {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for change in changes {
         *kinds.entry(change.kind()).or_default() += 1;
@@ -245,7 +245,7 @@ fn by_type(text: &mut String, changes: &[Change]) {
     }
 }
 
-fn by_object(text: &mut String, changes: &[Change], details: &BTreeMap<usize, Details>) {
+fn by_object(text: &mut String, changes: &[Box<Change>], details: &BTreeMap<usize, Details>) {
     for (at, change) in changes.iter().enumerate().take(LISTED) {
         let sign = match &change.action {
             Action::Remove(_) => '-',
@@ -381,16 +381,16 @@ pub(crate) fn printable(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::mirror::BlobId;
-    use crate::record::stage::Who;
+    use crate::record::stage::{Changes, Who};
 
-    fn change(namespace: Option<&str>, kind: &str, name: &str, action: Action) -> Change {
+    fn change(namespace: Option<&str>, kind: &str, name: &str, action: Action) -> Box<Change> {
         let directory = format!("{}s", kind.to_lowercase());
         let path = match namespace {
             Some(namespace) => format!("namespaces/{namespace}/{directory}/{name}.yaml"),
             None => format!("cluster/{directory}/{name}.yaml"),
         };
         let before = matches!(action, Action::Remove(_)).then(|| BlobId::of(b"old"));
-        Change {
+        Box::new(Change {
             path: path.into(),
             object: Who::Path {
                 kind: kind.into(),
@@ -400,7 +400,7 @@ mod tests {
             before,
             action,
             recreated: false,
-        }
+        })
     }
 
     fn put() -> Action {
@@ -421,7 +421,7 @@ mod tests {
         Action::Remove(Removal::Deleted)
     }
 
-    fn batch(changes: Vec<Change>) -> Batch {
+    fn batch(changes: Changes) -> Batch {
         Batch {
             first_sync: false,
             initial: false,

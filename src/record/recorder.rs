@@ -13,7 +13,7 @@ use super::autoscale::{self, Autoscalers};
 use super::damping::{self, Damping};
 use super::events::{Batch, Effect, Feed, FeedId, Input, Served};
 use super::feeds::{FeedState, Status};
-use super::sidecar::{Goes, SidecarChange, SidecarIndex, SidecarStage};
+use super::sidecar::{Goes, SidecarBatch, SidecarIndex, SidecarStage};
 use super::stage::{
     Action, Content, File, Hold, Outcome, Removal, SidecarFile, Stage, Staged, Who,
 };
@@ -63,7 +63,7 @@ pub(super) struct Recorder {
     /// A commit is being made.
     committing: Option<Committing>,
     in_flight: Vec<(Arc<str>, Option<BlobId>)>,
-    sidecar_in_flight: Arc<Vec<SidecarChange>>,
+    sidecar_in_flight: Arc<SidecarBatch>,
     overdue: bool,
     damping: Damping,
     autoscalers: Autoscalers,

@@ -4,7 +4,7 @@
 //! of a file waits and is committed with it. Owners that change alone go in a commit of the sidecar
 //! alone. Times are no change by themselves: an operator's heartbeat moves nothing else.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::stage::SidecarFile;
@@ -57,10 +57,16 @@ pub(super) struct SidecarChange {
     spilled: bool,
 }
 
+/// The changes of a batch: boxed as they waited, for a first sync has no memory for them twice.
+pub(super) type SidecarBatch = Vec<Box<SidecarChange>>;
+
 /// All changes since the last commit.
 #[derive(Debug, Default)]
 pub(super) struct SidecarStage {
     pending: BTreeMap<Arc<str>, Box<SidecarChange>>,
+    /// Paths of all whose bytes are not in the open pack, and of some that are not pending any
+    /// more: a spill looks at what came since the last one alone.
+    unspilled: BTreeSet<Arc<str>>,
     bytes: usize,
     alone: usize,
     damped: usize,
@@ -99,14 +105,17 @@ impl SidecarStage {
         .map(|blobs| blobs.owners)
     }
 
-    fn insert(&mut self, change: SidecarChange) {
+    fn insert(&mut self, change: Box<SidecarChange>) {
         self.bytes += weight(&change);
         match change.goes {
             Goes::WithFile => {}
             Goes::Alone => self.alone += 1,
             Goes::Damped => self.damped += 1,
         }
-        self.pending.insert(change.path.clone(), Box::new(change));
+        if change.bytes.is_some() {
+            self.unspilled.insert(change.path.clone());
+        }
+        self.pending.insert(change.path.clone(), change);
     }
 
     fn drop_pending(&mut self, path: &str) -> Option<Box<SidecarChange>> {
@@ -148,13 +157,13 @@ impl SidecarStage {
         }
         self.drop_pending(path);
         let times = (!file.times.is_empty()).then(|| BlobId::of(&file.times));
-        self.insert(SidecarChange {
+        self.insert(Box::new(SidecarChange {
             path: path.clone(),
             blobs: Some(SidecarBlobs { owners, times }),
             bytes: Some(Box::new(file)),
             goes,
             spilled: false,
-        });
+        }));
         goes != Goes::WithFile
     }
 
@@ -162,13 +171,13 @@ impl SidecarStage {
     pub(super) fn remove(&mut self, index: &SidecarIndex, path: &str, goes: Goes) {
         self.drop_pending(path);
         if index.get(path).is_some() {
-            self.insert(SidecarChange {
+            self.insert(Box::new(SidecarChange {
                 path: path.into(),
                 blobs: None,
                 bytes: None,
                 goes,
                 spilled: false,
-            });
+            }));
         }
     }
 
@@ -201,8 +210,10 @@ impl SidecarStage {
     /// Hands out all bytes, and counts them as spilled.
     pub(super) fn spill(&mut self) -> Vec<(BlobId, Vec<u8>)> {
         let mut spilled = Vec::new();
-        for change in self.pending.values_mut() {
-            if let (Some(blobs), Some(file)) = (change.blobs, change.bytes.take()) {
+        for path in std::mem::take(&mut self.unspilled) {
+            if let Some(change) = self.pending.get_mut(&path)
+                && let (Some(blobs), Some(file)) = (change.blobs, change.bytes.take())
+            {
                 spilled.extend(blobs.with(*file));
                 change.spilled = true;
             }
@@ -213,8 +224,8 @@ impl SidecarStage {
 
     /// Takes every change that waits for nothing, in the order of paths. `held` says whether the
     /// file at a path still waits.
-    pub(super) fn take(&mut self, held: impl Fn(&str) -> bool) -> Vec<SidecarChange> {
-        let mut taken = Vec::new();
+    pub(super) fn take(&mut self, held: impl Fn(&str) -> bool) -> SidecarBatch {
+        let mut taken = Vec::with_capacity(self.pending.len());
         for (path, change) in std::mem::take(&mut self.pending) {
             let waits = match change.goes {
                 Goes::WithFile => held(&path),
@@ -224,11 +235,13 @@ impl SidecarStage {
             if waits {
                 self.pending.insert(path, change);
             } else {
-                taken.push(*change);
+                taken.push(change);
             }
         }
         self.alone = 0;
         self.bytes = self.pending.values().map(|change| weight(change)).sum();
+        let pending = &self.pending;
+        self.unspilled.retain(|path| pending.contains_key(path));
         taken
     }
 
@@ -237,7 +250,7 @@ impl SidecarStage {
     /// what belongs to a file that is not staged any more.
     pub(super) fn restore(
         &mut self,
-        changes: Vec<SidecarChange>,
+        changes: SidecarBatch,
         lost: bool,
         is_staged: impl Fn(&str) -> bool,
     ) -> bool {

@@ -1,7 +1,7 @@
 //! Changes that wait for a commit. Pure: the last writer of a path wins, and what equals HEAD is
 //! no change.
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -197,9 +197,13 @@ pub(crate) enum Hold {
     Damped,
 }
 
+/// The changes of a batch: boxed as they waited, for a first sync has no memory for them twice.
+pub(super) type Changes = Vec<Box<Change>>;
+
 #[derive(Debug)]
 struct Pending {
-    change: Change,
+    /// Boxed: half-empty nodes of a large map are then half-full of pointers only.
+    change: Box<Change>,
     hold: Option<Hold>,
 }
 
@@ -237,8 +241,12 @@ pub(crate) const LARGEST_DETAILED: usize = 64 << 10;
 /// All changes since the last commit.
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
-    /// Boxed: half-empty nodes of a large map are then half-full of pointers only.
-    pending: BTreeMap<Arc<str>, Box<Pending>>,
+    pending: BTreeMap<Arc<str>, Pending>,
+    /// Paths of all whose bytes are not in the open pack, and of some that are not pending any
+    /// more: a spill looks at what came since the last one alone.
+    unspilled: BTreeSet<Arc<str>>,
+    /// Changed files that kept their bytes when they were spilled.
+    detailed: usize,
     /// Bytes of files that are not in the open pack yet, damped ones aside.
     bytes: usize,
     /// The same of damped ones: most of them are replaced before they are committed, and what is
@@ -275,7 +283,7 @@ impl Stage {
     }
 
     /// Counts a pending change in.
-    fn insert(&mut self, path: Arc<str>, pending: Box<Pending>) {
+    fn insert(&mut self, path: Arc<str>, pending: Pending) {
         let bytes = unspilled(&pending.change.action);
         match pending.hold {
             None => self.bytes += bytes,
@@ -288,6 +296,7 @@ impl Stage {
                 self.damped += 1;
             }
         }
+        self.unspilled.insert(path.clone());
         self.pending.insert(path, pending);
     }
 
@@ -336,12 +345,12 @@ impl Stage {
         found.extend(puts.map(|(path, _)| path.to_string()));
     }
 
-    fn from(&self, first: &str) -> btree_map::Range<'_, Arc<str>, Box<Pending>> {
+    fn from(&self, first: &str) -> btree_map::Range<'_, Arc<str>, Pending> {
         let from = (Bound::Included(first), Bound::Unbounded);
         self.pending.range::<str, _>(from)
     }
 
-    fn drop_pending(&mut self, path: &str) -> Option<Box<Pending>> {
+    fn drop_pending(&mut self, path: &str) -> Option<Pending> {
         let pending = self.pending.remove(path)?;
         let bytes = unspilled(&pending.change.action);
         match pending.hold {
@@ -418,14 +427,14 @@ impl Stage {
             spilled,
             managed_fields,
         };
-        let change = Change {
+        let change = Box::new(Change {
             path: path.clone(),
             object: Who::Object(key),
             before,
             action,
             recreated,
-        };
-        self.insert(path.clone(), Box::new(Pending { change, hold }));
+        });
+        self.insert(path.clone(), Pending { change, hold });
         match hold {
             None => Outcome::Staged,
             Some(_) => Outcome::Held,
@@ -454,18 +463,18 @@ impl Stage {
             };
         };
         let path: Arc<str> = path.into();
-        let change = Change {
+        let change = Box::new(Change {
             path: path.clone(),
             object,
             before: Some(before),
             action: Action::Remove(removal),
             recreated: false,
-        };
+        });
         let pending = Pending {
             change,
             hold: held.then_some(Hold::Namespace),
         };
-        self.insert(path, Box::new(pending));
+        self.insert(path, pending);
         if held { Outcome::Held } else { Outcome::Staged }
     }
 
@@ -514,9 +523,13 @@ impl Stage {
     /// The first few changed files keep theirs for the commit message.
     pub(crate) fn spill(&mut self, damped: bool) -> Vec<(BlobId, Vec<u8>)> {
         let mut spilled_blobs = Vec::new();
-        let mut kept = 0;
-        for pending in self.pending.values_mut() {
+        let mut waiting = BTreeSet::new();
+        for path in std::mem::take(&mut self.unspilled) {
+            let Some(pending) = self.pending.get_mut(&path) else {
+                continue;
+            };
             if pending.hold == Some(Hold::Damped) && !damped {
+                waiting.insert(path);
                 continue;
             }
             let changed = pending.change.before.is_some();
@@ -527,14 +540,14 @@ impl Stage {
                 managed_fields,
             } = &mut pending.change.action
             {
-                let detailed = changed && kept < DETAILED;
-                if !detailed {
-                    *managed_fields = None;
-                }
-                kept += usize::from(detailed);
                 if *spilled {
                     continue;
                 }
+                let detailed = changed && self.detailed < DETAILED;
+                if !detailed {
+                    *managed_fields = None;
+                }
+                self.detailed += usize::from(detailed);
                 let keep = detailed && bytes.as_ref().is_some_and(|b| b.len() <= LARGEST_DETAILED);
                 let taken = if keep { bytes.clone() } else { bytes.take() };
                 if let Some(taken) = taken {
@@ -543,6 +556,7 @@ impl Stage {
                 }
             }
         }
+        self.unspilled = waiting;
         self.bytes = 0;
         if damped {
             self.damped_bytes = 0;
@@ -551,7 +565,7 @@ impl Stage {
     }
 
     /// Takes every change that is not held, in the order of paths.
-    pub(crate) fn take(&mut self) -> Vec<Change> {
+    pub(super) fn take(&mut self) -> Changes {
         let mut taken = Vec::with_capacity(self.ready());
         let mut held = BTreeMap::new();
         for (path, pending) in std::mem::take(&mut self.pending) {
@@ -562,6 +576,9 @@ impl Stage {
             }
         }
         self.pending = held;
+        let pending = &self.pending;
+        self.unspilled.retain(|path| pending.contains_key(path));
+        self.detailed = 0;
         self.bytes = 0;
         taken
     }
@@ -570,7 +587,7 @@ impl Stage {
     ///
     /// Returns whether files were lost with the pack that they had been spilled into: those are
     /// staged no more, and have to be read again.
-    pub(crate) fn restore(&mut self, changes: Vec<Change>) -> bool {
+    pub(super) fn restore(&mut self, changes: Changes) -> bool {
         let mut lost = false;
         let spilled = |change: &Change| matches!(change.action, Action::Put { spilled: true, .. });
         for change in changes {
@@ -580,7 +597,7 @@ impl Stage {
             }
             if !self.pending.contains_key(&change.path) {
                 let path = change.path.clone();
-                self.insert(path, Box::new(Pending { change, hold: None }));
+                self.insert(path, Pending { change, hold: None });
             }
         }
         // What was held back may lie in the lost pack as well.
@@ -612,6 +629,55 @@ fn unspilled(action: &Action) -> usize {
 mod tests {
     use super::*;
     use crate::object::ApiType;
+
+    fn key(api_type: &Arc<ApiType>, name: &str) -> ObjectKey {
+        ObjectKey {
+            api_type: api_type.clone(),
+            namespace: None,
+            name: name.into(),
+        }
+    }
+
+    #[test]
+    fn a_spill_hands_out_once_what_came_since_the_last_and_what_was_let_go() {
+        let (mut stage, index) = (Stage::default(), Index::default());
+        let api_type = Arc::new(ApiType {
+            group: "".into(),
+            version: "v1".into(),
+            resource: "nodes".into(),
+            kind: "Node".into(),
+            namespaced: false,
+        });
+        let put = |stage: &mut Stage, name: &str, text: &str, damped| {
+            let key = key(&api_type, name);
+            let path: Arc<str> = key.path().into();
+            let file = File {
+                blob_id: BlobId::of(text.as_bytes()),
+                bytes: Some(text.into()),
+                managed_fields: None,
+                damped,
+            };
+            stage.put(&index, key, &path, file);
+        };
+        let texts = |blobs: Vec<(BlobId, Vec<u8>)>| -> Vec<String> {
+            let text = |(_, bytes)| String::from_utf8(bytes).unwrap();
+            blobs.into_iter().map(text).collect()
+        };
+        put(&mut stage, "b", "one", false);
+        put(&mut stage, "a", "two", false);
+        put(&mut stage, "c", "held back", true);
+        assert_eq!(texts(stage.spill(false)), ["two", "one"], "by path");
+        put(&mut stage, "b", "three", false);
+        put(&mut stage, "d", "gone", true);
+        assert_eq!(texts(stage.spill(false)), ["three"]);
+        assert!(stage.release_damped_at("cluster/nodes/c.yaml"));
+        assert_eq!(texts(stage.spill(false)), ["held back"]);
+        // What is taken in between is looked at no more; what goes on waiting is.
+        assert_eq!(stage.take().len(), 3);
+        assert_eq!(texts(stage.spill(false)), Vec::<String>::new());
+        assert_eq!(texts(stage.spill(true)), ["gone"]);
+        assert_eq!((stage.bytes(), stage.damped_bytes()), (0, 0));
+    }
 
     #[test]
     fn the_puts_of_a_type_are_found_whatever_lies_between() {

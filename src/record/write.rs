@@ -15,7 +15,8 @@ pub(super) fn write<S: Store>(
     seconds: i64,
 ) -> Result<Option<Committed>, MirrorError> {
     let mut changes = Vec::with_capacity(batch.changes.len());
-    for Change { path, action, .. } in &batch.changes {
+    for change in &batch.changes {
+        let Change { path, action, .. } = &**change;
         match action {
             Action::Put {
                 blob_id,
@@ -26,9 +27,9 @@ pub(super) fn write<S: Store>(
                 if let (Some(bytes), false) = (bytes, spilled) {
                     store.stage_blob(*blob_id, bytes)?;
                 }
-                changes.push((path.to_string(), Some(*blob_id)));
+                changes.push((path.clone(), Some(*blob_id)));
             }
-            Action::Remove(_) => changes.push((path.to_string(), None)),
+            Action::Remove(_) => changes.push((path.clone(), None)),
         }
     }
     let mut objects = Vec::with_capacity(batch.sidecar.len());

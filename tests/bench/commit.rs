@@ -66,7 +66,7 @@ fn commit(mirror: &mut Mirror, files: &[(String, BlobId, Vec<u8>)]) -> Result<()
     let mut changes = Vec::with_capacity(files.len());
     for (path, blob_id, bytes) in files {
         mirror.stage_blob(*blob_id, bytes).context("a blob")?;
-        changes.push((path.clone(), Some(*blob_id)));
+        changes.push((path.as_str().into(), Some(*blob_id)));
     }
     let commit = Commit {
         changes,

@@ -249,7 +249,7 @@ fn write_mirror(path: &Path, objects: &[Object], facts: &BTreeMap<String, Vec<u8
         let file = stage(&object.bytes)?;
         let owners = stage(&object.owners)?;
         let times = object.times.as_deref().map(&mut stage).transpose()?;
-        commit.changes.push((object.path.to_string(), Some(file)));
+        commit.changes.push((object.path.clone(), Some(file)));
         let blobs = SidecarBlobs { owners, times };
         side.objects.push((object.path.clone(), Some(blobs)));
     }

@@ -37,7 +37,7 @@ pub(crate) fn run(report: &mut Report) -> Result<(), Unavailable> {
             .stage_blob(BlobId::of(file), file)
             .context("a file")?;
         let first = Commit {
-            changes: vec![("cluster/nodes/a.yaml".to_owned(), Some(BlobId::of(file)))],
+            changes: vec![("cluster/nodes/a.yaml".into(), Some(BlobId::of(file)))],
             ..Commit::default()
         };
         mirror.commit(&first).context("the first commit")?;

@@ -13,7 +13,7 @@ use crate::mirror::{
 #[derive(Default)]
 struct Contents {
     blobs: HashMap<BlobId, Vec<u8>>,
-    files: BTreeMap<String, BlobId>,
+    files: BTreeMap<Arc<str>, BlobId>,
     sidecar: HashMap<Arc<str>, SidecarBlobs>,
 }
 
@@ -45,13 +45,13 @@ impl MemoryStore {
             files
                 .into_iter()
                 .filter_map(|(path, blob_id)| {
-                    let side = sidecar.get(path.as_str());
+                    let side = sidecar.get(&path);
                     let shared = |id: BlobId| shapes.get(&id).cloned();
                     Some(RecordedFile {
                         bytes: blobs.get(&blob_id)?.clone(),
                         owners: side.and_then(|side| shared(side.owners)),
                         times: side.and_then(|side| side.times).and_then(shared),
-                        path: path.into(),
+                        path: (*path).into(),
                     })
                 })
                 .collect()

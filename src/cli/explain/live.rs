@@ -73,7 +73,8 @@ pub(super) async fn run(
         }
     }
     let autoscaled: Autoscaled = targets.into_iter().collect();
-    let path = settings.prefix.join(&object.key(&api_type)?.path());
+    let path = object.key(&api_type)?.path();
+    let path = settings.prefix.join(&path);
     let damped = if settings.repository.path.is_dir() {
         let branch = &settings.repository.branch;
         let message = last_message(&settings.repository.path, branch, &path).await?;

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::object::Prefix;
 
 /// Below which the refs of the sidecar lie, unless a remote takes them at another place only.
@@ -50,13 +52,13 @@ impl SidecarRefs {
 
 /// The directory of the sidecar's tree that holds `part`: `owners`, `times` or `facts`.
 pub(super) fn directory(prefix: &Prefix, part: &str) -> String {
-    prefix.join(part)
+    prefix.join(part).into_owned()
 }
 
-/// The path of an object's file below `owners/` or `times/`.
-pub(super) fn file(path: &str) -> String {
+/// The path of an object's file below `owners/` or `times/`, or its last part alone.
+pub(super) fn file(path: &str) -> Cow<'_, str> {
     let stem = path.strip_suffix(".yaml").unwrap_or(path);
-    format!("{stem}.json")
+    format!("{stem}.json").into()
 }
 
 /// The path of the mirror's file that a file below `owners/` or `times/` belongs to.

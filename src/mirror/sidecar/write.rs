@@ -123,7 +123,9 @@ impl Mirror {
         let old = self.sidecar.map(|head| head.tree_id);
         let objects = &self.repo.objects;
         let prefix = &self.options.prefix;
-        let (mut root, mut trees) = trees::apply(objects, old, &self.facts(changes)?)?;
+        let (mut root, mut trees) =
+            trees::apply(objects, old, &self.facts(changes)?, trees::as_it_is)?;
+        self.check_objects(changes)?;
         for part in ["owners", "times"] {
             let before = match old {
                 None => None,
@@ -134,8 +136,8 @@ impl Mirror {
                 }
                 .part(part)?,
             };
-            let edits = self.object_edits(changes, part)?;
-            let (after, new) = trees::apply(objects, before, &edits)?;
+            let edits = object_edits(changes, part);
+            let (after, new) = trees::apply(objects, before, &edits, names::file)?;
             drop(edits);
             let empty = new.get(&after.0).is_some_and(Vec::is_empty);
             let after = Some(after).filter(|_| !empty);
@@ -181,7 +183,7 @@ impl Mirror {
         }))
     }
 
-    fn facts(&self, changes: &SidecarChanges) -> Result<Vec<Edit>, MirrorError> {
+    fn facts(&self, changes: &SidecarChanges) -> Result<Vec<Edit<'static>>, MirrorError> {
         let mut edits = Vec::with_capacity(changes.facts.len());
         for (name, bytes) in &changes.facts {
             let path = format!("facts/{name}");
@@ -189,33 +191,26 @@ impl Mirror {
                 return Err(MirrorError::BadPath { path });
             }
             let blob_id = bytes.as_deref().map(BlobId::of);
-            edits.push((self.options.prefix.join(&path), blob_id));
+            edits.push((self.options.prefix.join(&path).into_owned().into(), blob_id));
         }
-        Ok(sorted(edits))
+        Ok(trees::sorted(edits))
     }
 
-    /// Of one part, as paths below it.
-    fn object_edits(&self, changes: &SidecarChanges, part: &str) -> Result<Vec<Edit>, MirrorError> {
-        let mut edits = Vec::with_capacity(changes.objects.len());
+    /// Whether every path is an object's, and every blob is there.
+    fn check_objects(&self, changes: &SidecarChanges) -> Result<(), MirrorError> {
         for (path, blobs) in &changes.objects {
             if MirrorPath::parse(path).is_none() {
                 let path = path.to_string();
                 return Err(MirrorError::BadPath { path });
             }
-            let blob_id = match (part, blobs) {
-                (_, None) => None,
-                ("owners", Some(blobs)) => Some(blobs.owners),
-                (_, Some(blobs)) => blobs.times,
-            };
-            if let Some(id) = blob_id
-                && !self.is_staged(id)
-            {
+            let blobs = blobs.map(|blobs| [Some(blobs.owners), blobs.times]);
+            let mut ids = blobs.into_iter().flatten().flatten();
+            if let Some(id) = ids.find(|id| !self.is_staged(*id)) {
                 let path = path.to_string();
                 return Err(MirrorError::NotStaged { path, id });
             }
-            edits.push((names::file(path), blob_id));
         }
-        Ok(sorted(edits))
+        Ok(())
     }
 
     /// Writes the next commit of a chain of its own, such as that of drift reports: `files` (path →
@@ -252,7 +247,12 @@ impl Mirror {
         let before = old
             .and_then(|id| head(&self.repo, id).ok())
             .map(|(head, _)| head);
-        let (tree_id, trees) = trees::apply(&self.repo.objects, None, &sorted(edits))?;
+        let (tree_id, trees) = trees::apply(
+            &self.repo.objects,
+            None,
+            &trees::sorted(edits),
+            trees::as_it_is,
+        )?;
         if let Some(before) = before.filter(|before| before.tree_id == tree_id) {
             return Ok(before.commit_id);
         }
@@ -288,11 +288,14 @@ impl Mirror {
     }
 }
 
-/// By path, each once; of two changes of one path the later counts.
-fn sorted(mut edits: Vec<Edit>) -> Vec<Edit> {
-    // Stable, and `dedup_by` keeps the first of a run: reversed, that is the last one.
-    edits.reverse();
-    edits.sort_by(|a, b| a.0.cmp(&b.0));
-    edits.dedup_by(|later, earlier| later.0 == earlier.0);
-    edits
+/// Of one part, as the paths of the mirror's files.
+fn object_edits<'a>(changes: &'a SidecarChanges, part: &str) -> Vec<Edit<'a>> {
+    let edit = |(path, blobs): &'a (Arc<str>, Option<SidecarBlobs>)| {
+        let blob_id = blobs.and_then(|blobs| match part {
+            "owners" => Some(blobs.owners),
+            _ => blobs.times,
+        });
+        ((&**path).into(), blob_id)
+    };
+    trees::sorted(changes.objects.iter().map(edit).collect())
 }

@@ -247,7 +247,10 @@ fn runs_out_of_space(mirror: &mut Mirror) {
         changes: blobs
             .iter()
             .enumerate()
-            .map(|(n, blob)| (format!("cluster/things/{n}.yaml"), Some(BlobId::of(blob))))
+            .map(|(n, blob)| {
+                let path = format!("cluster/things/{n}.yaml");
+                (path.into(), Some(BlobId::of(blob)))
+            })
             .collect(),
         message: "first sync".to_owned(),
         ..Commit::default()

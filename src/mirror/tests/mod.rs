@@ -85,7 +85,7 @@ fn commit(changes: &[(&str, Option<&str>)]) -> Commit {
             .iter()
             .map(|(path, text)| {
                 let id = text.map(|text| BlobId::of(text.as_bytes()));
-                ((*path).to_owned(), id)
+                ((*path).into(), id)
             })
             .collect(),
         message: "a change".to_owned(),

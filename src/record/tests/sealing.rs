@@ -95,7 +95,7 @@ fn a_file_that_was_lost_with_its_pack_is_encrypted_again() {
         let Content::File { blob_id, bytes, .. } = content else {
             panic!("a file")
         };
-        let change = Change {
+        let change = Box::new(Change {
             path: path.clone(),
             object: crate::record::stage::Who::Object(secret.clone()),
             before: None,
@@ -106,7 +106,7 @@ fn a_file_that_was_lost_with_its_pack_is_encrypted_again() {
                 managed_fields: None,
             },
             recreated: false,
-        };
+        });
         let effects = rig
             .recorder
             .step(rig.now, Input::CommitFailed(vec![change]));
