@@ -155,7 +155,7 @@ impl Editor<'_> {
                 if let Some((path, _)) = group.iter().find(|(_, blob_id)| blob_id.is_some()) {
                     return Err(MirrorError::Occupied {
                         path: path.to_string(),
-                        by: path[..end].to_owned(),
+                        by: format!("{}{}", &path[..skip], String::from_utf8_lossy(&name)),
                     });
                 }
                 continue;

@@ -64,8 +64,8 @@ pub(super) type SidecarBatch = Vec<Box<SidecarChange>>;
 #[derive(Debug, Default)]
 pub(super) struct SidecarStage {
     pending: BTreeMap<Arc<str>, Box<SidecarChange>>,
-    /// Paths of all whose bytes are not in the open pack, and of some that are not pending any
-    /// more: a spill looks at what came since the last one alone.
+    /// Paths of those whose bytes are not in the open pack: a spill looks at what came since the
+    /// last one alone.
     unspilled: BTreeSet<Arc<str>>,
     bytes: usize,
     alone: usize,
@@ -120,6 +120,7 @@ impl SidecarStage {
 
     fn drop_pending(&mut self, path: &str) -> Option<Box<SidecarChange>> {
         let change = self.pending.remove(path)?;
+        self.unspilled.remove(path);
         self.bytes -= weight(&change);
         match change.goes {
             Goes::WithFile => {}

@@ -242,10 +242,10 @@ pub(crate) const LARGEST_DETAILED: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Stage {
     pending: BTreeMap<Arc<str>, Pending>,
-    /// Paths of all whose bytes are not in the open pack, and of some that are not pending any
-    /// more: a spill looks at what came since the last one alone.
+    /// Paths of those whose bytes are not in the open pack: a spill looks at what came since the
+    /// last one alone.
     unspilled: BTreeSet<Arc<str>>,
-    /// Changed files that kept their bytes when they were spilled.
+    /// Those that kept what a message says of them when they were spilled.
     detailed: usize,
     /// Bytes of files that are not in the open pack yet, damped ones aside.
     bytes: usize,
@@ -296,7 +296,10 @@ impl Stage {
                 self.damped += 1;
             }
         }
-        self.unspilled.insert(path.clone());
+        if bytes > 0 {
+            self.unspilled.insert(path.clone());
+        }
+        self.detailed += usize::from(is_detailed(&pending.change.action));
         self.pending.insert(path, pending);
     }
 
@@ -352,6 +355,8 @@ impl Stage {
 
     fn drop_pending(&mut self, path: &str) -> Option<Pending> {
         let pending = self.pending.remove(path)?;
+        self.unspilled.remove(path);
+        self.detailed -= usize::from(is_detailed(&pending.change.action));
         let bytes = unspilled(&pending.change.action);
         match pending.hold {
             None => self.bytes -= bytes,
@@ -540,14 +545,10 @@ impl Stage {
                 managed_fields,
             } = &mut pending.change.action
             {
-                if *spilled {
-                    continue;
-                }
                 let detailed = changed && self.detailed < DETAILED;
                 if !detailed {
                     *managed_fields = None;
                 }
-                self.detailed += usize::from(detailed);
                 let keep = detailed && bytes.as_ref().is_some_and(|b| b.len() <= LARGEST_DETAILED);
                 let taken = if keep { bytes.clone() } else { bytes.take() };
                 if let Some(taken) = taken {
@@ -555,6 +556,7 @@ impl Stage {
                     *spilled = true;
                 }
             }
+            self.detailed += usize::from(is_detailed(&pending.change.action));
         }
         self.unspilled = waiting;
         self.bytes = 0;
@@ -575,10 +577,10 @@ impl Stage {
                 taken.push(pending.change);
             }
         }
+        self.unspilled.retain(|path| held.contains_key(path));
+        let actions = held.values().map(|pending| &pending.change.action);
+        self.detailed = actions.filter(|action| is_detailed(action)).count();
         self.pending = held;
-        let pending = &self.pending;
-        self.unspilled.retain(|path| pending.contains_key(path));
-        self.detailed = 0;
         self.bytes = 0;
         taken
     }
@@ -623,6 +625,15 @@ fn unspilled(action: &Action) -> usize {
         } => bytes.len(),
         _ => 0,
     }
+}
+
+/// Whether a spilled file kept what a message says of it.
+fn is_detailed(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Put { spilled: true, bytes, managed_fields, .. }
+            if bytes.is_some() || managed_fields.is_some()
+    )
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ pub struct ReadPlan {
     pub recipients: Option<Arc<Recipients>>,
     /// The key of the digests.
     pub digest_key: Arc<DigestKey>,
-    /// Whether the sidecar is told whose the fields of each object are. A dry run shows files alone.
+    /// Whether the sidecar is told whose the fields of each object are. A dry run shows files alone;
+    /// a mirror that has a sidecar needs it, for what that says of a file that changes is wrong.
     pub owners: bool,
     /// These namespaces alone; the whole cluster where it is empty.
     pub namespaces: Vec<String>,

@@ -29,6 +29,7 @@ use crate::{Report, folder, median, open_mirror, runtime, subfolder};
 /// prints what it took.
 pub(crate) const RECORD: &str = "record";
 
+const MIRROR: &str = "mirror.git";
 const WARM_UP: usize = 1;
 const PAIRS: usize = 9;
 /// With the sidecar beside without it.
@@ -114,8 +115,16 @@ pub(crate) fn record_once(args: &[String]) -> Result<()> {
     };
     let files = runtime()?.block_on(synced(kubeconfig, Path::new(home), with == "with"))?;
     let cpu = cpu()?;
-    if files < OBJECTS {
-        return Err(Failure::new(format_args!("it recorded {files} files")));
+    let mut known = 0;
+    let mirror = open_mirror(&Path::new(home).join(MIRROR))?;
+    mirror
+        .sidecar_state(&mut |_, _| known += 1)
+        .context("the sidecar")?;
+    let expected = if with == "with" { files } else { 0 };
+    if files < OBJECTS || known != expected {
+        return Err(Failure::new(format_args!(
+            "it recorded {files} files, and owners of {known}"
+        )));
     }
     println!("{}", cpu * 1e6 / files as f64);
     Ok(())
@@ -162,7 +171,7 @@ async fn synced(kubeconfig: &str, home: &Path, owners: bool) -> Result<usize> {
     let (reports, mut inbox) = mpsc::channel(64);
     tokio::spawn(async move { while inbox.recv().await.is_some() {} });
     let (heads, _) = watch::channel(Heads::default());
-    let mirror = open_mirror(&home.join("mirror.git"))?;
+    let mirror = open_mirror(&home.join(MIRROR))?;
     let summary = record(cluster, mirror, recording, reports, heads, stopped).await;
     Ok(summary.context("record")?.files)
 }
