@@ -211,7 +211,21 @@ impl Walk<'_> {
         } else if present.clone().any(|value| value.is_array())
             && present.all(|value| value.is_array())
         {
-            match node.list() {
+            self.list(node, sides);
+        } else {
+            self.leaf(node, sides);
+        }
+    }
+
+    fn list(&mut self, node: Node<'_>, sides: Sides<'_>) {
+        let empty = |side: Option<&Value>| side.is_some_and(is_empty_list);
+        match (sides.desired, sides.after) {
+            // An empty list is a leaf where a server keeps it.
+            (None, Some(after)) if node.custom && empty(sides.after) && sides.before.is_none() => {
+                self.live_only(node.default() == Some(after));
+            }
+            (Some(_), None) if empty(sides.desired) => self.removed(),
+            _ => match node.list() {
                 List::Atomic => self.leaf(node, sides),
                 List::Set => self.elements(sides, node, |value| Step::Item(value.clone())),
                 List::Map(keys) => {
@@ -226,9 +240,7 @@ impl Walk<'_> {
                     });
                     self.order(sides);
                 }
-            }
-        } else {
-            self.leaf(node, sides);
+            },
         }
     }
 

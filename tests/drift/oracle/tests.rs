@@ -51,6 +51,7 @@ fn schemas() -> Schemas {
         &json!({"spec": {"group": "example.com", "names": {"kind": "Own"},
         "versions": [{"name": "v1", "schema": {"openAPIV3Schema": {"properties": {
             "spec": {"properties": {"count": {"type": "integer"}, "mode": {"type": "string", "default": "a"}, "list": {"type": "array"},
+                "tags": {"type": "array", "x-kubernetes-list-type": "set"},
                 "things": {"type": "object", "additionalProperties": {"type": "string"}}}}}}}}]}}),
     );
     schemas
@@ -391,13 +392,14 @@ fn zero_is_absence_where_go_leaves_it_out_and_a_value_in_custom_resources() {
 
     let mut custom = of(vec![edit]);
     custom.kind = ("example.com", "Own");
-    let desired = spec(json!({"count": 0, "list": [], "things": {}}));
+    let desired = spec(json!({"count": 0, "list": [], "tags": [], "things": {}}));
     let found = custom.words(desired.clone(), desired, spec(json!({})));
     assert_eq!(
         found,
         [
             "spec.count Removed! null",
             "spec.list Removed! null",
+            "spec.tags Removed! null",
             "spec.things Removed! null"
         ]
     );
@@ -418,6 +420,26 @@ fn an_empty_object_is_a_leaf() {
         spec(json!({})),
     );
     assert_eq!(found, ["spec.extra Removed! null"]);
+}
+
+#[test]
+fn an_empty_list_of_a_custom_resource_is_a_leaf() {
+    let with = |name: &str| spec(json!({"count": 1, name: []}));
+    let without = spec(json!({"count": 1}));
+    for (kind, name, expected) in [
+        (("", "Thing"), "containers", &[][..]),
+        (
+            ("example.com", "Own"),
+            "tags",
+            &["spec.tags Added! kubectl-edit"],
+        ),
+    ] {
+        let fields = json!({"f:spec": {format!("f:{name}"): {}}});
+        let mut case = of(vec![entry("kubectl-edit", "Update", fields)]);
+        case.kind = kind;
+        let found = case.words(without.clone(), without.clone(), with(name));
+        assert_eq!(found, expected, "{kind:?}");
+    }
 }
 
 #[test]
