@@ -12,6 +12,7 @@
 
 mod absent;
 mod duration;
+mod implied;
 mod lists;
 mod metadata;
 mod places;
@@ -30,6 +31,7 @@ use super::schema::Node;
 use crate::filter::FieldPath;
 use crate::object::Step;
 
+pub(super) use implied::mark_implied;
 pub use places::{covers, covers_path, path_of};
 
 /// The two sides.
@@ -74,7 +76,7 @@ pub struct Difference {
     /// The place in the live object, or the nearest one around it that is there.
     pub live_at: Vec<Step>,
     /// Only live has it, and the server would have set that very value: it lies in something that
-    /// desired has not, so that no default of desired's is there to say so.
+    /// desired has not, or comes along with it, so that no default of desired's is there to say so.
     pub is_default: bool,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::super::accept::{self, Ignore, Ignored, Place as Named, Seen};
-use super::super::compare::{Difference, Relation, Sides, compare};
+use super::super::compare::{Difference, Relation, Sides, compare, mark_implied};
 use super::super::desired::{Identity, Manifest};
 use super::super::live::LiveObject;
 use super::super::ownership::{ObjectFacts, judge_in};
@@ -88,12 +88,15 @@ impl Evaluator<'_> {
             (&filtered.value, &*live.value)
         };
         let schema = self.schema(identity, live);
-        let differences = compare(Sides {
+        let mut differences = compare(Sides {
             desired,
             live: live_value,
             schema,
             tables: self.question.tables,
         });
+        let is_unowned = |one: &Difference| live.shape.owners(&one.live_at).writers.is_empty();
+        let tables = *self.question.tables;
+        mark_implied(&mut differences, live_value, schema, tables, is_unowned);
         let secrets = SecretPlaces {
             desired: &filtered.masks,
             live: &live.shape.masks,
