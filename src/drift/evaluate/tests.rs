@@ -491,6 +491,48 @@ fn what_the_filter_hides_is_ignored_and_what_the_server_took_instead_is_removed(
 }
 
 #[test]
+fn what_the_server_sets_beside_an_addition_is_no_finding_unless_somebody_owns_it() {
+    let timeout = || json!({"f:sessionAffinityConfig": {"f:clientIP": {"f:timeoutSeconds": {}}}});
+    for (owned, expected) in [
+        (json!({}), &["spec.sessionAffinity"][..]),
+        (
+            timeout(),
+            &[
+                "spec.sessionAffinity",
+                "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+            ],
+        ),
+    ] {
+        let mut named_fields = owned;
+        named_fields["f:sessionAffinity"] = json!({});
+        let service = json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "web", "namespace": "shop", "managedFields": [
+                {"manager": "kubectl-edit", "operation": "Update", "apiVersion": "v1",
+                    "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": named_fields}}]},
+            "spec": {"sessionAffinity": "ClientIP",
+                "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 10_800}}}});
+        let mut live = live(&[service]);
+        let named = |name: &str| Type {
+            reference: Some(format!("io.k8s.api.core.v1.{name}").into()),
+            ..Type::default()
+        };
+        let mut add = |name: &str, of: Type| {
+            let name = named(name).reference.unwrap();
+            live.schemas.types.insert(name, of);
+        };
+        add("Service", fields([("spec", named("ServiceSpec"))]));
+        add("ServiceSpec", fields([("sessionAffinity", text())]));
+        live.schemas
+            .kinds
+            .insert("/v1/Service".into(), named("Service"));
+        let yaml = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n";
+        let report = report(&live, &[source("git", yaml)]);
+        let paths = only(&report).fields.iter().map(|field| &*field.path);
+        assert_eq!(paths.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
 fn rules_hide_fields_objects_and_places_within_atomic_lists() {
     let live = live(&[config_map(&json!({"a": "y"}))]);
     let hide = |what: Ignored| Ignore {
